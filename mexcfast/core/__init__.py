@@ -1,0 +1,1 @@
+"""The sans-I/O cores: no socket, no clock, no event loop, no randomness."""

@@ -1,0 +1,1 @@
+"""Thin shells around the cores: the only rooms that know asyncio."""
