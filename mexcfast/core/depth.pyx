@@ -1,0 +1,436 @@
+"""The sequence machine of one contract's book (protocol.md 10).
+
+            first frame or subscribe()            snapshot fits the kept frames
+    INIT ----------------------------> SYNCING ------------------------------> LIVE
+                                          ^                                   |  ^
+                                          | commits too late, or crossed      |  | commits or the
+                                          +------------------------ REPAIRING <--+ late frame arrive
+                                                                       gap
+    reset() leads back to INIT from anywhere (a reconnect), stop() to STOPPED.
+
+One rule for every frame, where a bare version is the range version..version:
+    end <= local            stale
+    begin <= local + 1      apply, local = end
+    else                    gap
+A frame is applied whole or not at all. While versions are missing frames are kept, within bounds;
+when the bounds are passed all are dropped and a snapshot is asked for.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memmove
+
+from mexcfast.core.book cimport ASK, BID, Book
+from mexcfast.core.frame cimport (
+    Field, KEY_CODE, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY, number_of,
+)
+from mexcfast.core.scan cimport ABSENT, FALSE_VALUE, NULL_VALUE, TRUE_VALUE
+
+from mexcfast.errors import BookError, FrameError
+
+
+cdef class OrderBook(Book):
+    """The book of one contract, and how sure it is of itself.
+
+    symbol: the venue's name, for example "BTC_USDT".
+    strict: False accepts a stream of single-version frames that skips versions (protocol.md 10.2).
+
+    Prices read as floats, quantities are contracts. `state`, `version`, `ts_venue_ms`, `ts_recv_ns`
+    and `ts_verified_ns` say how far to trust it; while it is not LIVE the last good levels stay
+    readable. Frames with other symbols are refused with BookError.
+    """
+
+    def __init__(self, str symbol not None, *, bint strict=True):
+        if not symbol:
+            raise BookError("symbol is empty; allowed: a contract's name such as BTC_USDT")
+        self.symbol = symbol
+        self.strict = strict
+        self.listeners = []
+        self.version = -1
+        self.ts_venue_ms = -1
+        self.state = INIT
+
+    def __dealloc__(self):
+        free(self.pending)
+        free(self.pool)
+
+    def __repr__(self):
+        return (f"<OrderBook {self.symbol} {State(self.state).name} version {self.version} "
+                f"{self.best_bid} / {self.best_ask}>")
+
+    @property
+    def is_live(self):
+        """Whole, current and not crossed."""
+        return self.state == LIVE and not self.crossed
+
+    @property
+    def is_crossed_now(self):
+        """The last frame left best bid >= best ask; a second such frame starts a new sync."""
+        return bool(self.crossed)
+
+    @property
+    def missing(self):
+        """(first, last) missing version while REPAIRING, else None."""
+        if self.state != REPAIRING or self.n_pending == 0:
+            return None
+        self._sort_pending()
+        return self.version + 1, self.pending[0].begin - 1
+
+    @property
+    def pending_frames(self):
+        """Frames kept until the missing versions arrive."""
+        return self.n_pending
+
+    def age_ns(self, int64_t now_ns):
+        """Nanoseconds since the last applied frame's receipt; None before the first.
+
+        now_ns: the same wall clock as ts_recv_ns.
+        """
+        return now_ns - self.ts_recv_ns if self.ts_recv_ns else None
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def expect_snapshot(self):
+        """The snapshot has been asked for: INIT becomes SYNCING, so frames are kept from now on."""
+        if self.state == INIT:
+            self.state = SYNCING
+
+    def apply(self, frame, int64_t ts_recv_ns=0):
+        """Apply one push.depth frame of this symbol.
+
+        frame: bytes-like or str, gzip or plain. ts_recv_ns: our wall clock at receipt.
+        Returns a Change; the book is untouched unless APPLIED.
+        Raises FrameError on bad bytes, BookError for another channel or symbol.
+        """
+        cdef Message m = self._message()
+        m.decode_object(frame)
+        if m.tag != TAG_DEPTH:
+            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 60)]!r}")
+        if m.symbol_text[:m.symbol_size] != self.symbol.encode():
+            raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()}; "
+                            f"allowed: {self.symbol}")
+        return Change(self.apply_message(m, ts_recv_ns))
+
+    def load_snapshot(self, data, int64_t ts_recv_ns=0):
+        """Take a REST depth reply, enveloped or bare (protocol.md 13).
+
+        data: bytes-like or str. Returns APPLIED when the book is LIVE with it; NEED_REPAIR when
+        kept frames leave a later gap; NEED_SNAPSHOT when it is too old for the kept frames (the
+        book is untouched: ask again); STALE when a LIVE book already contains it.
+        Raises FrameError on bad bytes or a refusal of the venue.
+        """
+        cdef Message m = self._message()
+        m.decode_object(data)
+        return Change(self._snapshot(m, ts_recv_ns))
+
+    def load_commits(self, data, int64_t ts_recv_ns=0):
+        """Take a REST depth_commits reply in any order (protocol.md 10.2 step 4).
+
+        data: bytes-like or str. Returns APPLIED when they close the gap; NEED_REPAIR for a later
+        gap; NEED_SNAPSHOT when they start too late, hold a hole or end too early (the book is
+        untouched); STALE when nothing was missing. Raises FrameError as load_snapshot does.
+        """
+        cdef Message m = self._message()
+        m.decode_object(data)
+        return Change(self._commits(m, ts_recv_ns))
+
+    def reset(self):
+        """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
+        self.clear_levels()
+        self._forget_pending()
+        self.version = -1
+        self.ts_venue_ms = -1
+        self.ts_recv_ns = 0
+        self.ts_verified_ns = 0
+        self.ranged = False
+        self.crossed = False
+        self.state = INIT
+
+    def stop(self):
+        """No more frames are wanted; the last levels stay readable."""
+        self._forget_pending()
+        self.state = STOPPED
+
+    cdef Message _message(self):
+        if self.message is None:
+            self.message = Message()
+        return self.message
+
+    # -- the machine ------------------------------------------------------------------------------
+
+    cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
+        cdef bint loose
+        if self.state == STOPPED:
+            return STALE
+        if m.has_range:
+            self.ranged = True
+        if self.state == INIT or self.state == SYNCING:
+            return self._first_frames(m, ts_recv_ns)
+        if m.end <= self.version:
+            self.stale += 1
+            return STALE
+        loose = not self.strict and not self.ranged
+        if m.begin > self.version + 1 and not loose:
+            if self._keep(m, ts_recv_ns) == 0:
+                self.state = SYNCING
+                return NEED_SNAPSHOT
+            if self.state == REPAIRING:
+                return BUFFERED
+            self.gaps += 1
+            self.state = REPAIRING
+            return NEED_REPAIR
+        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
+        self._commit(m.end, m.ts_ms, ts_recv_ns)
+        if self.state == REPAIRING:
+            return self._drain()
+        return self._crossing()
+
+    cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
+        cdef bint first = self.state == INIT
+        self.state = SYNCING
+        if self._keep(m, ts_recv_ns) == 0 or first:
+            return NEED_SNAPSHOT
+        return BUFFERED
+
+    cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
+                           uint32_t n_bids) except -1:
+        """All levels of one frame or none."""
+        if self.prepare(asks, n_asks) or self.prepare(bids, n_bids) or self.prepare(asks, n_asks):
+            raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
+                             f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
+        if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
+            raise MemoryError(f"no memory for the book of {self.symbol}")
+        self.put_all(ASK, asks, n_asks)
+        self.put_all(BID, bids, n_bids)
+        return 0
+
+    cdef int _commit(self, int64_t end, int64_t ts_ms, int64_t ts_recv_ns) except -1:
+        self.version = end
+        if ts_ms >= 0:
+            self.ts_venue_ms = ts_ms
+        self.ts_recv_ns = ts_recv_ns
+        self.frames += 1
+        return 0
+
+    cdef Change _crossing(self) except? NEED_SNAPSHOT:
+        """APPLIED; on the second crossed frame in a row, a new sync (protocol.md 10.2 step 7)."""
+        if not self.is_crossed():
+            self.crossed = False
+            return APPLIED
+        if not self.crossed:
+            self.crossed = True
+            return APPLIED
+        self.crossings += 1
+        self._forget_pending()
+        self.state = SYNCING
+        return NEED_SNAPSHOT
+
+    cdef int _keep(self, Message m, int64_t ts_recv_ns) except -1:
+        """Keep a frame for later: 1; 0 when the bounds are passed and all kept frames were dropped."""
+        cdef uint32_t wanted = m.n_asks + m.n_bids
+        cdef uint32_t cap
+        cdef void* moved
+        cdef Pending* p
+        if self.n_pending >= MAX_PENDING or self.n_pool + wanted > MAX_PENDING_LEVELS:
+            self._forget_pending()
+            self.overflows += 1
+            return 0
+        if self.n_pending == self.cap_pending:
+            cap = 2 * self.cap_pending if self.cap_pending else 64
+            moved = realloc(self.pending, cap * sizeof(Pending))
+            if moved == NULL:
+                raise MemoryError(f"no memory to keep frames of {self.symbol}")
+            self.pending = <Pending*>moved
+            self.cap_pending = cap
+        if self.n_pool + wanted > self.cap_pool:
+            cap = 2 * self.cap_pool if self.cap_pool else 512
+            while cap < self.n_pool + wanted:
+                cap *= 2
+            moved = realloc(self.pool, cap * sizeof(Level))
+            if moved == NULL:
+                raise MemoryError(f"no memory to keep frames of {self.symbol}")
+            self.pool = <Level*>moved
+            self.cap_pool = cap
+        p = &self.pending[self.n_pending]
+        p.begin = m.begin
+        p.end = m.end
+        p.ts_ms = m.ts_ms
+        p.ts_recv_ns = ts_recv_ns
+        p.first = self.n_pool
+        p.n_asks = m.n_asks
+        p.n_bids = m.n_bids
+        if m.n_asks:
+            memcpy(self.pool + self.n_pool, m.asks, m.n_asks * sizeof(Level))
+        if m.n_bids:
+            memcpy(self.pool + self.n_pool + m.n_asks, m.bids, m.n_bids * sizeof(Level))
+        self.n_pool += wanted
+        self.n_pending += 1
+        return 1
+
+    cdef void _forget_pending(self) noexcept nogil:
+        self.n_pending = 0
+        self.n_pool = 0
+
+    cdef void _sort_pending(self) noexcept nogil:
+        """By end, then begin; insertion, for frames nearly always arrive in order."""
+        cdef uint32_t i, j
+        cdef Pending moving
+        for i in range(1, self.n_pending):
+            moving = self.pending[i]
+            j = i
+            while j > 0 and (self.pending[j - 1].end > moving.end or (
+                    self.pending[j - 1].end == moving.end and self.pending[j - 1].begin > moving.begin)):
+                self.pending[j] = self.pending[j - 1]
+                j -= 1
+            self.pending[j] = moving
+
+    cdef bint _follows(self, int64_t version) noexcept nogil:
+        """Whether the kept frames connect to a book at `version` without a hole at the start."""
+        cdef uint32_t i
+        self._sort_pending()
+        for i in range(self.n_pending):
+            if self.pending[i].end > version:
+                return self.pending[i].begin <= version + 1
+        return True
+
+    cdef Change _drain(self) except? NEED_SNAPSHOT:
+        """Apply what is kept and fits; LIVE when nothing is left, else REPAIRING."""
+        cdef uint32_t i = 0
+        cdef Pending p
+        cdef Change change = APPLIED
+        cdef bint was_repairing = self.state == REPAIRING
+        self._sort_pending()
+        while i < self.n_pending:
+            p = self.pending[i]
+            if p.end > self.version:
+                if p.begin > self.version + 1:
+                    break
+                try:
+                    self._apply_levels(self.pool + p.first, p.n_asks,
+                                       self.pool + p.first + p.n_asks, p.n_bids)
+                except FrameError:
+                    self._forget_pending()      # it would fail again on every drain
+                    self.state = SYNCING
+                    raise
+                self._commit(p.end, p.ts_ms, p.ts_recv_ns)
+            i += 1
+        if i < self.n_pending:
+            if i:
+                memmove(self.pending, self.pending + i, (self.n_pending - i) * sizeof(Pending))
+                self.n_pending -= i
+            if not was_repairing:
+                self.gaps += 1
+            self.state = REPAIRING
+            return NEED_REPAIR if i or not was_repairing else BUFFERED
+        self._forget_pending()
+        if was_repairing:
+            self.repairs += 1
+        self.state = LIVE
+        change = self._crossing()
+        return change
+
+    cdef int _refuse_reply(self, Message m, str what) except -1:
+        """FrameError unless m is a successful REST body (protocol.md 2)."""
+        cdef uint32_t i
+        cdef Field* field
+        if m.tag != TAG_REPLY:
+            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 60)]!r}")
+        for i in range(m.n_top):
+            field = &m.top[i]
+            if field.key_id == KEY_SUCCESS and field.value.kind not in (TRUE_VALUE, NULL_VALUE):
+                raise FrameError(f"{what} of {self.symbol} was refused by the venue: "
+                                 f"{m.text[:min(m.size, 200)]!r}")
+        if m.levels_why != NULL:
+            m._refuse(m.levels_why, m.levels_at, NULL, 0)
+            raise m.error()
+        return 0
+
+    cdef Change _snapshot(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
+        cdef int64_t version = -1
+        cdef int64_t ts_ms = -1
+        cdef uint32_t i
+        cdef Field* field
+        cdef uint32_t n
+        cdef Field* members
+        self._refuse_reply(m, "depth snapshot")
+        members, n = (m.fields, m.n_fields) if m.n_rows == 1 and not m.has_rows else (m.top, m.n_top)
+        for i in range(n):
+            field = &members[i]
+            if field.key_id == KEY_VERSION:
+                if number_of(&field.value) or field.value.scale or field.value.mantissa < 0:
+                    m._refuse("no integer from 0", field.value.text, field.key, field.key_size)
+                    raise m.error()
+                version = field.value.mantissa
+            elif field.key[:field.key_size] == b"timestamp":
+                if number_of(&field.value) == 0 and field.value.scale == 0:
+                    ts_ms = field.value.mantissa
+        if version < 0:
+            raise FrameError(f"depth snapshot of {self.symbol} has no version: "
+                             f"{m.text[:min(m.size, 100)]!r}")
+        if self.state == STOPPED or (self.state == LIVE and version <= self.version):
+            if version == self.version:
+                self.ts_verified_ns = ts_recv_ns
+            return STALE
+        if version < self.version or not self._follows(version):
+            return NEED_SNAPSHOT
+        return self._replace(m, version, ts_ms, ts_recv_ns)
+
+    cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
+                         int64_t ts_recv_ns) except? NEED_SNAPSHOT:
+        """The book becomes the snapshot in m, then takes what was kept."""
+        cdef Book fresh = Book()
+        if fresh.prepare(m.asks, m.n_asks) or fresh.prepare(m.bids, m.n_bids) or (
+                fresh.prepare(m.asks, m.n_asks)):
+            raise FrameError(f"depth snapshot of {self.symbol}: a level does not fit 63 bits")
+        if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
+            raise MemoryError(f"no memory for the book of {self.symbol}")
+        self.clear_levels()
+        self.price_scale = fresh.price_scale
+        self.quantity_scale = fresh.quantity_scale
+        self.put_all(ASK, m.asks, m.n_asks)
+        self.put_all(BID, m.bids, m.n_bids)
+        self.snapshots += 1
+        self.version = version
+        if ts_ms >= 0:
+            self.ts_venue_ms = ts_ms
+        self.ts_recv_ns = ts_recv_ns
+        self.ts_verified_ns = ts_recv_ns
+        self.crossed = False
+        self.state = SYNCING
+        return self._drain()
+
+    cdef Change _commits(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
+        cdef list order = []
+        cdef uint32_t row
+        cdef Field* field
+        cdef Row* here
+        cdef int64_t expected
+        self._refuse_reply(m, "depth commits")
+        if not m.has_rows and m.n_rows == 0 and m.data.kind > NULL_VALUE or m.data.kind == ABSENT:
+            raise FrameError(f"depth commits of {self.symbol} are no list: "
+                             f"{m.text[:min(m.size, 100)]!r}")
+        for row in range(m.n_rows):
+            field = m.find(row, KEY_VERSION)
+            if field == NULL or number_of(&field.value) or field.value.scale:
+                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
+            order.append((field.value.mantissa, row))
+        if self.state != REPAIRING:
+            return STALE
+        order.sort()
+        order = [(version, row) for version, row in order if version > self.version]
+        expected = self.version
+        for version, _ in order:
+            if version > expected + 1:
+                break
+            expected = version
+        else:
+            if order and self._follows(expected):
+                for version, row in order:
+                    here = &m.rows[row]
+                    self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
+                                       m.bids + here.bid, m.rows[row + 1].bid - here.bid)
+                    self._commit(version, -1, ts_recv_ns)
+                self.ts_verified_ns = ts_recv_ns
+                return self._drain()
+        self.state = SYNCING
+        return NEED_SNAPSHOT

@@ -1,0 +1,107 @@
+# One venue text -> a tagged Message, owned and reused by its reader. Also reads the REST replies of
+# depth and depth_commits, which have the same members.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+
+from mexcfast.core.scan cimport Cursor, Value
+
+cdef enum Tag:                  # row numbers of channels.CHANNELS
+    TAG_UNKNOWN = 0             # a channel we do not know; text is kept
+    TAG_DEPTH = 1               # push.depth
+    TAG_DEPTH_FULL = 2          # push.depth.full
+    TAG_DEPTH_STEP = 3          # push.depth.step
+    TAG_PONG = 4                # pong
+    TAG_ERROR = 5               # rs.error
+    TAG_ACK = 6                 # rs.<method>
+    TAG_DEAL = 7                # push.deal
+    TAG_TICKERS = 8             # push.tickers
+    TAG_REPLY = 255             # no channel: a REST body
+
+cdef enum Key:                  # positions in frame.NAMED_KEYS
+    KEY_UNKNOWN = 0
+    KEY_CHANNEL = 1             # "channel"
+    KEY_DATA = 2                # "data"
+    KEY_SYMBOL = 3              # "symbol"
+    KEY_TS = 4                  # "ts"
+    KEY_ASKS = 5                # "asks"
+    KEY_BIDS = 6                # "bids"
+    KEY_VERSION = 7             # "version"
+    KEY_BEGIN = 8               # "begin"
+    KEY_END = 9                 # "end"
+    KEY_CODE = 10               # "code"
+    KEY_SUCCESS = 11            # "success"
+
+cdef struct Field:
+    Value value
+    const char* key             # the venue's name, escapes unresolved
+    uint32_t key_size
+    uint16_t key_id             # 0 when no channel lists it
+
+cdef struct Level:
+    int64_t price               # price * 10**price_scale
+    int64_t quantity            # contracts * 10**quantity_scale
+    int64_t orders              # number of orders; -1 when the venue did not say
+    int32_t price_scale         # 0 .. MAX_SCALE
+    int32_t quantity_scale
+
+cdef struct Row:                # one object of `data`; its members end where the next row starts
+    uint32_t field
+    uint32_t ask
+    uint32_t bid
+
+cdef class Message:
+    cdef:
+        # All pointers below point into `text` and die with it.
+        readonly uint8_t tag
+        readonly bint has_rows          # data is a list of objects
+        const char* text                # the caller's buffer, or `inflated`'s
+        Py_ssize_t size
+        bytes inflated                  # what a gzip frame held, else None
+        object holder                   # what decode_object was given; keeps text alive
+        Value channel, symbol, ts, data, code
+        Field* fields
+        Field* top                      # members beside the known ones
+        Level* asks
+        Level* bids
+        Row* rows                       # n_rows + 1 entries, the last closes
+        uint32_t n_fields, n_top, n_asks, n_bids, n_rows
+        uint32_t cap_fields, cap_top, cap_asks, cap_bids, cap_rows
+        # depth frames only
+        readonly int64_t begin, end     # versions merged into this frame; equal for a single one
+        readonly bint has_range         # begin came on the wire
+        readonly int64_t ts_ms          # venue time, -1 when absent
+        # what went wrong
+        const char* why
+        const char* levels_why          # why asks or bids are no levels
+        const char* levels_at
+        Py_ssize_t where                # offset in text
+        const char* bad_key             # member that was refused, NULL when unknown
+        uint32_t bad_key_size
+        char scratch[64]                # unescaped key
+        char symbol_text[64]            # unescaped symbol
+        uint32_t symbol_size
+
+    # 0, or -1 with why, where and bad_key set. Text need not end in NUL. Buffers are reused.
+    cdef int parse(self, const char* text, Py_ssize_t size) noexcept nogil
+    # The same for any payload, gzip included; raises FrameError.
+    cdef int decode(self, const char* text, Py_ssize_t size) except -1
+    # The same for bytes, any other buffer, or str; keeps what it points into.
+    cdef int decode_object(self, object data) except -1
+    cdef object error(self)             # the FrameError for a failed parse
+    cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil   # NULL when absent
+
+    cdef int _object(self, Cursor* c, bint is_top) noexcept nogil
+    cdef int _rows(self, Cursor* c) noexcept nogil
+    cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil
+    cdef int _level(self, Cursor* c, Level* out) noexcept nogil
+    cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
+                   Value* value) noexcept nogil
+    cdef int _new_row(self) noexcept nogil
+    cdef int _check(self) noexcept nogil
+    cdef int _check_depth(self) noexcept nogil
+    cdef int _keep_symbol(self) noexcept nogil
+    cdef int _refuse(self, const char* why, const char* at, const char* key,
+                     uint32_t key_size) noexcept nogil
+
+cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil
+cdef int number_of(Value* value) noexcept nogil     # a STRING that is a number becomes NUMBER: 0, else -1
+cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil

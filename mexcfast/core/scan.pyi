@@ -1,0 +1,1 @@
+"""No Python face: scan is cimported only."""

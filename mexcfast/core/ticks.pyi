@@ -1,0 +1,9 @@
+from decimal import Decimal
+
+def to_fixed(value: int | float | str | Decimal, name: str = "value") -> tuple[int, int]: ...
+def to_float(mantissa: int, scale: int) -> float: ...
+def to_ticks(
+    value: int | float | str | Decimal,
+    tick_size: int | float | str | Decimal,
+    name: str = "price",
+) -> int: ...
