@@ -29,6 +29,7 @@ cdef struct Pending:            # one kept frame; its levels stand in the pool, 
 cdef class OrderBook(Book):
     cdef:
         readonly str symbol
+        bytes name                        # symbol in UTF-8
         readonly State state
         readonly int64_t version          # last version applied, -1 before the first snapshot
         readonly int64_t ts_venue_ms      # of the last applied frame or snapshot, -1 when unknown

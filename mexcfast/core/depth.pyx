@@ -16,9 +16,10 @@ A frame is applied whole or not at all. While versions are missing frames are ke
 when the bounds are passed all are dropped and a snapshot is asked for.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcmp, memcpy, memmove
 
 from mexcfast.core.book cimport ASK, BID, Book
 from mexcfast.core.frame cimport (
@@ -27,6 +28,8 @@ from mexcfast.core.frame cimport (
 from mexcfast.core.scan cimport ABSENT, FALSE_VALUE, NULL_VALUE, TRUE_VALUE
 
 from mexcfast.errors import BookError, FrameError
+
+cdef tuple CHANGES = tuple(Change)    # making an enum member costs more than applying a frame
 
 
 cdef class OrderBook(Book):
@@ -44,6 +47,7 @@ cdef class OrderBook(Book):
         if not symbol:
             raise BookError("symbol is empty; allowed: a contract's name such as BTC_USDT")
         self.symbol = symbol
+        self.name = symbol.encode()
         self.strict = strict
         self.listeners = []
         self.version = -1
@@ -106,10 +110,11 @@ cdef class OrderBook(Book):
         m.decode_object(frame)
         if m.tag != TAG_DEPTH:
             raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 60)]!r}")
-        if m.symbol_text[:m.symbol_size] != self.symbol.encode():
+        if m.symbol_size != PyBytes_GET_SIZE(self.name) or memcmp(
+                m.symbol_text, PyBytes_AS_STRING(self.name), m.symbol_size) != 0:
             raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()}; "
                             f"allowed: {self.symbol}")
-        return Change(self.apply_message(m, ts_recv_ns))
+        return CHANGES[<int>self.apply_message(m, ts_recv_ns)]
 
     def load_snapshot(self, data, int64_t ts_recv_ns=0):
         """Take a REST depth reply, enveloped or bare (protocol.md 13).
@@ -121,7 +126,7 @@ cdef class OrderBook(Book):
         """
         cdef Message m = self._message()
         m.decode_object(data)
-        return Change(self._snapshot(m, ts_recv_ns))
+        return CHANGES[<int>self._snapshot(m, ts_recv_ns)]
 
     def load_commits(self, data, int64_t ts_recv_ns=0):
         """Take a REST depth_commits reply in any order (protocol.md 10.2 step 4).
@@ -132,7 +137,7 @@ cdef class OrderBook(Book):
         """
         cdef Message m = self._message()
         m.decode_object(data)
-        return Change(self._commits(m, ts_recv_ns))
+        return CHANGES[<int>self._commits(m, ts_recv_ns)]
 
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""

@@ -8,7 +8,7 @@ import json
 from decimal import Decimal
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 from cython cimport final
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
@@ -31,7 +31,7 @@ cdef extern from *:
     """
     #define mexcfast_type_dict(cls) (((PyTypeObject *)(cls))->tp_dict)
     """
-    object type_dict "mexcfast_type_dict"(object cls)
+    PyObject* type_dict "mexcfast_type_dict"(object cls)     # borrowed
 
 
 cdef str text_of(const Value* v):
@@ -375,7 +375,7 @@ cdef list records_of(Event event, type cls):
     cdef list out = []
     cdef uint32_t i
     for i in range(event.n_rows):
-        record = cls.__new__(cls)
+        record = cls()
         record.owner = event
         record.row = i
         out.append(record)
@@ -551,7 +551,7 @@ def _add_members():
     from mexcfast.core.channels import KINDS
     for row in CHANNELS:
         cls = globals()[row.record or row.event]
-        members = type_dict(cls)
+        members = <dict>type_dict(cls)
         for field in row.fields:
             if hasattr(Event, field.name) and not row.record:
                 continue              # symbol
@@ -570,7 +570,7 @@ _add_members()
 
 cdef Event event_from(Message m, int64_t ts_recv_ns):
     cls = EVENT_CLASSES[0 if m.tag == TAG_REPLY else m.tag]
-    cdef Event event = cls.__new__(cls)
+    cdef Event event = cls()
     event._take(m, ts_recv_ns)
     return event
 
