@@ -1,0 +1,39 @@
+# Bytes in, hooks out: one Reader per socket or tape, with its own Message. No I/O, no clock.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from mexcfast.core.depth cimport Change, OrderBook, State
+from mexcfast.core.events cimport Event
+from mexcfast.core.frame cimport Message
+
+cdef class Route:
+    cdef:
+        readonly str symbol            # "" for channels without one
+        bytes name                     # symbol in UTF-8
+        public OrderBook book          # None when nobody wants one
+        dict events                    # tag -> list of listeners with on_event
+        list frame_listeners           # listeners with on_frame
+        readonly dict last_recv_ns     # tag -> wall clock of the last frame, kept for silence clocks
+        readonly int64_t depth_recv_ns # the same for depth, without an object
+
+cdef class Reader:
+    cdef:
+        Message message
+        readonly dict routes           # symbol -> Route
+        list slots                     # open addressing by name: Route or None
+        uint32_t mask
+        Route everything               # the route of ""
+        public object control          # net/pool's connection: on_control, on_need, on_fault
+        readonly int64_t frames        # frames fed
+        readonly int64_t bytes_read
+        readonly int64_t malformed     # frames refused
+        readonly int64_t unknown       # frames of unknown channels
+        readonly int64_t unrouted      # frames nobody subscribed to
+
+    # One whole frame. Never raises for bad bytes or a listener's fault: those go to control.on_fault.
+    cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
+    cdef Route _find(self, const char* name, uint32_t size)
+    cdef int _depth(self, Message m, int64_t ts_recv_ns) except -1
+    cdef int _event(self, Message m, int64_t ts_recv_ns) except -1
+    cdef int _settle(self, OrderBook book, State old, Change change) except -1
+    cdef int _fault(self, object fault, str where) except -1
+    cdef int _frames_to(self, Route route, Message m, int64_t ts_recv_ns) except -1

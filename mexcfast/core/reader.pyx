@@ -1,0 +1,238 @@
+"""Bytes in, hooks out: routes frames to books and listeners. Sockets and tapes feed the same Reader."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcmp
+
+from mexcfast.core.depth cimport (
+    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, State,
+)
+from mexcfast.core.events cimport Event, event_from
+from mexcfast.core.frame cimport (
+    Message, TAG_ACK, TAG_DEPTH, TAG_ERROR, TAG_PONG, TAG_REPLY, TAG_UNKNOWN,
+)
+from mexcfast.core.listener cimport Listener
+
+from mexcfast.core.channels import CHANNELS
+from mexcfast.core.listener import overrides
+from mexcfast.errors import FrameError
+
+TAGS = {row.name: tag for tag, row in enumerate(CHANNELS)}
+cdef tuple TAG_NUMBERS = tuple(range(len(CHANNELS)))
+
+
+cdef uint32_t hash_of(const char* name, uint32_t size) noexcept nogil:
+    """FNV-1a; symbols are about ten bytes."""
+    cdef uint32_t h = 2166136261U
+    cdef uint32_t i
+    for i in range(size):
+        h = (h ^ <uint8_t>name[i]) * 16777619U
+    return h ^ (h >> 15)
+
+
+cdef class Route:
+    """Where the frames of one contract go."""
+
+    def __init__(self, str symbol not None):
+        self.symbol = symbol
+        self.name = symbol.encode()
+        self.events = {}
+        self.frame_listeners = []
+        self.last_recv_ns = {}
+
+
+cdef class Reader:
+    """Parses frames and calls hooks.
+
+    control: an object with on_control(event) for acknowledgements, errors and pongs,
+    on_need(book, change) when a book wants commits or a snapshot, and on_fault(error, where) for
+    refused frames and faults of listeners.
+    """
+
+    def __init__(self, control):
+        self.message = Message()
+        self.routes = {}
+        self.slots = [None] * 64
+        self.mask = 63
+        self.control = control
+        self.everything = self.route("")
+
+    def route(self, str symbol not None):
+        """The Route of a contract, made when first asked for."""
+        cdef Route route = self.routes.get(symbol)
+        if route is None:
+            route = Route(symbol)
+            self.routes[symbol] = route
+            if 2 * len(self.routes) > len(self.slots):
+                self.mask = 2 * self.mask + 1
+                self.slots = [None] * (self.mask + 1)
+                for each in self.routes.values():
+                    self._enter(each)
+            else:
+                self._enter(route)
+        return route
+
+    def _enter(self, Route route):
+        cdef uint32_t i = hash_of(PyBytes_AS_STRING(route.name), PyBytes_GET_SIZE(route.name)) & self.mask
+        while self.slots[i] is not None:
+            i = (i + 1) & self.mask
+        self.slots[i] = route
+
+    cdef Route _find(self, const char* name, uint32_t size):
+        cdef uint32_t i = hash_of(name, size) & self.mask
+        cdef Route route
+        while True:
+            route = <Route>self.slots[i]
+            if route is None:
+                return None
+            if (PyBytes_GET_SIZE(route.name) == size
+                    and memcmp(PyBytes_AS_STRING(route.name), name, size) == 0):
+                return route
+            i = (i + 1) & self.mask
+
+    def listen(self, str channel not None, str symbol not None, Listener listener not None):
+        """Send a channel's frames to a listener; symbol "" for channels without one.
+
+        channel: the push's name on the wire, for example "push.deal". For push.depth with a book the
+        book's own listeners receive; this adds the raw frames and Depth events.
+        Raises ValueError for a channel that core/channels does not list.
+        """
+        cdef Route route
+        if channel not in TAGS:
+            raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
+        route = self.route(symbol)
+        if overrides(listener, "on_event") and not (channel == "push.depth" and route.book is not None):
+            listeners = route.events.setdefault(TAGS[channel], [])
+            if listener not in listeners:
+                listeners.append(listener)
+        if overrides(listener, "on_frame") and listener not in route.frame_listeners:
+            route.frame_listeners.append(listener)
+
+    def forget(self, str channel not None, str symbol not None, Listener listener not None):
+        """Undo listen; nothing happens when there was none."""
+        cdef Route route = self.route(symbol)
+        listeners = route.events.get(TAGS.get(channel), [])
+        if listener in listeners:
+            listeners.remove(listener)
+        if listener in route.frame_listeners:
+            route.frame_listeners.remove(listener)
+
+    def feed_bytes(self, data, int64_t ts_recv_ns):
+        """One whole frame as bytes-like. Faults go to control, as with a socket."""
+        cdef const uint8_t[::1] view = memoryview(data).cast("B")
+        if view.shape[0]:
+            self.feed(<const char*>&view[0], view.shape[0], ts_recv_ns)
+        else:
+            self.feed("", 0, ts_recv_ns)
+
+    def settle(self, OrderBook book not None, State old, Change change):
+        """Tell listeners what a snapshot or commits, loaded by the pool, changed. old: state before."""
+        self._settle(book, old, change)
+
+    cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
+        cdef Message m = self.message
+        self.frames += 1
+        self.bytes_read += size
+        if size >= 2 and <uint8_t>text[0] == 0x1F:
+            try:
+                m.decode(text, size)
+            except FrameError as fault:
+                self.malformed += 1
+                return self._fault(fault, "frame")
+        elif m.parse(text, size):
+            self.malformed += 1
+            return self._fault(m.error(), "frame")
+        if m.tag == TAG_DEPTH:
+            return self._depth(m, ts_recv_ns)
+        return self._event(m, ts_recv_ns)
+
+    cdef int _frames_to(self, Route route, Message m, int64_t ts_recv_ns) except -1:
+        for listener in route.frame_listeners:
+            try:
+                (<Listener>listener).on_frame(m, ts_recv_ns)
+            except Exception as fault:
+                self._fault(fault, "on_frame")
+        return 0
+
+    cdef int _depth(self, Message m, int64_t ts_recv_ns) except -1:
+        cdef Route route = self._find(m.symbol_text, m.symbol_size)
+        cdef OrderBook book
+        cdef State old
+        cdef Change change
+        if route is None:
+            self.unrouted += 1
+            return 0
+        route.depth_recv_ns = ts_recv_ns
+        if route.frame_listeners:
+            self._frames_to(route, m, ts_recv_ns)
+        book = route.book
+        if book is None:
+            return self._event(m, ts_recv_ns)
+        old = book.state
+        try:
+            change = book.apply_message(m, ts_recv_ns)
+        except FrameError as fault:
+            self.malformed += 1
+            return self._fault(fault, "book")
+        if change == APPLIED and old == LIVE and book.state == LIVE:
+            if not book.crossed:
+                for listener in book.listeners:
+                    try:
+                        (<Listener>listener).on_book(book)
+                    except Exception as fault:
+                        self._fault(fault, "on_book")
+            return 0
+        return self._settle(book, old, change)
+
+    cdef int _settle(self, OrderBook book, State old, Change change) except -1:
+        cdef State new = book.state
+        if change == NEED_REPAIR or change == NEED_SNAPSHOT:
+            self.control.on_need(book, change)
+        if new != old:
+            for listener in book.listeners:
+                try:
+                    (<Listener>listener).on_book_state(book, old, new)
+                except Exception as fault:
+                    self._fault(fault, "on_book_state")
+        if change == APPLIED and book.state == LIVE and not book.crossed:
+            for listener in book.listeners:
+                try:
+                    (<Listener>listener).on_book(book)
+                except Exception as fault:
+                    self._fault(fault, "on_book")
+        return 0
+
+    cdef int _event(self, Message m, int64_t ts_recv_ns) except -1:
+        cdef Route route = self.everything
+        cdef Event event = None
+        cdef bint is_control = m.tag == TAG_PONG or m.tag == TAG_ACK or m.tag == TAG_ERROR
+        cdef bint heard = False
+        if m.tag == TAG_UNKNOWN or m.tag == TAG_REPLY:
+            self.unknown += 1
+        if is_control:
+            event = event_from(m, ts_recv_ns)
+            self.control.on_control(event)
+        tag = TAG_NUMBERS[0 if m.tag == TAG_REPLY else m.tag]
+        while route is not None:
+            heard = heard or route.events.get(tag) is not None
+            route.last_recv_ns[tag] = ts_recv_ns
+            if route.frame_listeners and not (m.tag == TAG_DEPTH):
+                heard = True
+                self._frames_to(route, m, ts_recv_ns)
+            for listener in route.events.get(tag, ()):
+                if event is None:
+                    event = event_from(m, ts_recv_ns)
+                try:
+                    (<Listener>listener).on_event(event)
+                except Exception as fault:
+                    self._fault(fault, "on_event")
+            if route is not self.everything or m.symbol_size == 0:
+                break
+            route = self._find(m.symbol_text, m.symbol_size)
+        if not heard and not is_control:
+            self.unrouted += 1
+        return 0
+
+    cdef int _fault(self, object fault, str where) except -1:
+        self.control.on_fault(fault, where)
+        return 0
