@@ -1,0 +1,16 @@
+from typing import Any, Final
+
+from mexcfast.core.reader import Reader
+from picows import WSListener, WSTransport
+
+BUILT_AGAINST: Final[str]
+MAX_MESSAGE: Final[int]
+
+class NativeStream(WSListener):
+    def __init__(self, reader: Reader, owner: Any) -> None: ...
+    @property
+    def reader(self) -> Reader: ...
+    @property
+    def transport(self) -> WSTransport: ...
+    def send(self, text: bytes) -> None: ...
+    def close(self) -> None: ...
