@@ -151,6 +151,12 @@ cdef class OrderBook(Book):
         self.crossed = False
         self.state = INIT
 
+    def suspend(self):
+        """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
+        self._forget_pending()
+        if self.state != STOPPED:
+            self.state = SYNCING
+
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
         self._forget_pending()

@@ -40,6 +40,15 @@ cdef class Route:
         self.frame_listeners = []
         self.last_recv_ns = {}
 
+    def listeners(self):
+        """Everybody who receives something of this contract, each once."""
+        found = list(self.frame_listeners)
+        for some in self.events.values():
+            found += [each for each in some if each not in found]
+        if self.book is not None:
+            found += [each for each in self.book.listeners if each not in found]
+        return found
+
 
 cdef class Reader:
     """Parses frames and calls hooks.

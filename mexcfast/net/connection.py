@@ -1,0 +1,379 @@
+"""One socket: opens, logs in, subscribes, pings, and comes back after every loss.
+
+States: CONNECTING -> OPEN -> LOST -> CONNECTING ... -> CLOSED. A topic on it is WAITING (not asked
+for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or REFUSED.
+Source: protocol.md 5, 6, 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import picows
+
+from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.events import Acknowledgement, Event, Pong, RequestError
+from mexcfast.core.listener import Listener
+from mexcfast.core.reader import TAGS, Reader
+from mexcfast.core.throttle import Window, backoff_ms
+from mexcfast.core.topics import PING, Topic
+from mexcfast.errors import AuthenticationError, MexcfastError
+from mexcfast.net.transport import Stream, open_stream
+
+log = logging.getLogger("mexcfast.net")
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What the sockets obey. Times in seconds. Defaults: protocol.md 5.2 with room to spare."""
+
+    topics_per_socket: int = 30
+    messages_per_second: int = 80          # the venue disconnects above 100
+    ping_interval: float = 15.0
+    pong_deadline: float = 10.0
+    handshake_timeout: float = 10.0
+    acknowledge_timeout: float = 5.0
+    acknowledge_tries: int = 3
+    stable_after: float = 2.0              # a socket this old resets the backoff
+    backoff_cap_ms: int = 30_000
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+                raise ValueError(f"{name} is {value!r}; allowed: a number above 0")
+        if self.topics_per_socket > 30 or self.messages_per_second > 100:
+            raise ValueError("the venue allows 30 topics and 100 messages a second on a socket")
+
+
+class ConnectionState(Enum):
+    """Where a connection stands."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+class TopicState(Enum):
+    """Where a topic on a connection stands."""
+
+    WAITING = "waiting"
+    ASKED = "asked"
+    LIVE = "live"
+    REFUSED = "refused"
+
+
+class Keeper(Protocol):
+    """Who keeps the books and is told what happens: net/pool."""
+
+    def on_connection_open(self, connection: Connection) -> None: ...
+    def on_connection_lost(self, connection: Connection, why: str) -> None: ...
+    def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None: ...
+    def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None: ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that has not been answered."""
+
+    method: str
+    topic: Topic | None
+    sent_ns: int
+    tries: int
+
+
+class Connection:
+    """One socket of the pool. Made and run by net/pool; nothing here decides what to subscribe to.
+
+    login: builds the login frame for a time in ms, for the private socket; None for public ones.
+    """
+
+    def __init__(self, name: str, url: str, keeper: Keeper, settings: StreamSettings, *,
+                 login: Callable[[], bytes] | None = None,
+                 stream_class: type[Any] | None = None) -> None:
+        self.name = name
+        self.url = url
+        self.settings = settings
+        self.state = ConnectionState.CONNECTING
+        self.reader = Reader(self)
+        self.topics: dict[Topic, TopicState] = {}
+        self.opened = 0                      # sockets opened so far
+        self.lost_because = ""
+        self.pongs = 0
+        self.round_trip_ns: int | None = None
+        self.logged_in = asyncio.Event()
+        self.login_error: AuthenticationError | None = None
+        self._keeper = keeper
+        self._login = login
+        self._stream_class = stream_class
+        self._stream: Stream | None = None
+        self._gone = asyncio.Event()
+        self._to_send: deque[tuple[bytes, str, Topic | None]] = deque()
+        self._wake_sender = asyncio.Event()
+        self._window = Window(settings.messages_per_second, SECOND)
+        self._asked: deque[_Asked] = deque()
+        self._ping_sent_ns: int | None = None
+        self._lost_ns = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.name} {self.state.value} {len(self.topics)} topics>"
+
+    # -- what the pool calls ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run until close()."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"mexcfast {self.name}")
+
+    async def close(self) -> None:
+        """Close the socket and stop for good."""
+        self.state = ConnectionState.CLOSED
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    @property
+    def is_open(self) -> bool:
+        """Frames can be sent now."""
+        return self.state is ConnectionState.OPEN
+
+    def add(self, topic: Topic) -> None:
+        """Subscribe now or as soon as the socket is open; again after every reconnect."""
+        if topic not in self.topics:
+            self.topics[topic] = TopicState.WAITING
+            if self.is_open:
+                self._ask_for(topic)
+
+    def remove(self, topic: Topic) -> None:
+        """Unsubscribe; nothing happens when the topic is not here."""
+        if self.topics.pop(topic, None) is not None and self.is_open:
+            self.send(topic.unsubscribe_frame(), f"unsub.{topic.channel}", topic)
+
+    def send(self, frame: bytes, method: str, topic: Topic | None = None) -> None:
+        """Queue a request; it leaves within the message budget. Dropped when the socket is lost."""
+        self._to_send.append((frame, method, topic))
+        self._wake_sender.set()
+
+    def listeners(self) -> set[Listener]:
+        """Everybody who receives something from this socket."""
+        found: set[Listener] = set()
+        for route in self.reader.routes.values():
+            found.update(route.listeners())
+        return found
+
+    # -- the socket's life ------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        failures = 0      # in a row; the first is followed by an immediate try
+        while self.state is not ConnectionState.CLOSED:
+            await asyncio.sleep(backoff_ms(max(0, failures - 1), random.random(),
+                                           cap_ms=self.settings.backoff_cap_ms) / 1000)
+            self.state = ConnectionState.CONNECTING
+            self._gone.clear()
+            try:
+                await open_stream(self.url, self.reader, self, stream_class=self._stream_class,
+                                  timeout=self.settings.handshake_timeout)
+            except (OSError, TimeoutError, picows.WSError) as fault:
+                failures += 1
+                self.lost_because = f"cannot connect to {self.url}: {fault or type(fault).__name__}"
+                log.warning("%s: %s (try %d)", self.name, self.lost_because, failures)
+                continue
+            opened_ns = time.monotonic_ns()
+            sender = asyncio.get_running_loop().create_task(self._send_queued())
+            try:
+                await self._watch()
+            finally:
+                sender.cancel()
+            if self.login_error is not None:
+                self.state = ConnectionState.CLOSED     # wrong keys do not get better
+            lived_ns = time.monotonic_ns() - opened_ns
+            failures = 0 if lived_ns > self.settings.stable_after * SECOND else failures + 1
+
+    async def _watch(self) -> None:
+        """Ping, pong deadline and acknowledgements until the socket is gone."""
+        settings = self.settings
+        next_ping_ns = time.monotonic_ns() + int(settings.ping_interval * SECOND)
+        while not self._gone.is_set():
+            now_ns = time.monotonic_ns()
+            if self._ping_sent_ns is None:
+                due_ns = next_ping_ns
+            else:
+                due_ns = self._ping_sent_ns + int(settings.pong_deadline * SECOND)
+            if self._asked:
+                due_ns = min(due_ns, self._asked[0].sent_ns
+                             + int(settings.acknowledge_timeout * SECOND))
+            if due_ns > now_ns:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._gone.wait(), (due_ns - now_ns) / SECOND)
+                continue
+            self._check_acknowledgements(now_ns)
+            if self._ping_sent_ns is not None:
+                if now_ns - self._ping_sent_ns >= settings.pong_deadline * SECOND:
+                    self._lose(f"no pong within {settings.pong_deadline:g} s")
+                    return
+            elif now_ns >= next_ping_ns:
+                self._ping_sent_ns = now_ns
+                next_ping_ns = now_ns + int(settings.ping_interval * SECOND)
+                self.send(PING, "ping")
+
+    async def _send_queued(self) -> None:
+        while True:
+            await self._wake_sender.wait()
+            while self._to_send:
+                wait_ns = self._window.take(time.monotonic_ns())
+                if wait_ns:
+                    await asyncio.sleep(wait_ns / SECOND)
+                    continue
+                frame, method, topic = self._to_send.popleft()
+                try:
+                    assert self._stream is not None
+                    self._stream.send(frame)
+                except ConnectionError:
+                    return
+                if method != "ping":
+                    self._asked.append(_Asked(method, topic, time.monotonic_ns(), 1))
+            self._wake_sender.clear()
+
+    def _ask_for(self, topic: Topic) -> None:
+        self.topics[topic] = TopicState.ASKED
+        self.send(topic.subscribe_frame(), f"sub.{topic.channel}", topic)
+
+    def _lose(self, why: str) -> None:
+        """Give the socket up; on_closed follows from picows, _gone in any case."""
+        self.lost_because = why
+        stream, self._stream = self._stream, None
+        self._note_lost()
+        if stream is not None:
+            stream.close()
+
+    def _note_lost(self) -> None:
+        if self.state is not ConnectionState.OPEN:
+            return
+        self.state = ConnectionState.LOST
+        self._lost_ns = time.monotonic_ns()
+        self._to_send.clear()
+        self._asked.clear()
+        self._ping_sent_ns = None
+        self.logged_in.clear()
+        for topic in self.topics:
+            self.topics[topic] = TopicState.WAITING
+        self._gone.set()
+        log.warning("%s: lost: %s", self.name, self.lost_because)
+        self._keeper.on_connection_lost(self, self.lost_because)
+
+    # -- what the stream calls --------------------------------------------------------------------
+
+    def on_open(self, stream: Stream) -> None:
+        """The handshake is done."""
+        self._stream = stream
+        self.state = ConnectionState.OPEN
+        self.opened += 1
+        self.lost_because = "closed by the peer"
+        self._wake_sender.set()
+        if self._login is not None:
+            self.send(self._login(), "login")
+        for topic in self.topics:
+            self._ask_for(topic)
+        if self.opened > 1:
+            log.info("%s: reconnected after %.3f s", self.name, self.down_ns / SECOND)
+        self._keeper.on_connection_open(self)
+
+    @property
+    def down_ns(self) -> int:
+        """Nanoseconds since the last loss; 0 before the first."""
+        return time.monotonic_ns() - self._lost_ns if self._lost_ns else 0
+
+    def on_closed(self, stream: Stream) -> None:
+        """The socket is gone, whoever closed it."""
+        if stream is self._stream:
+            self._stream = None
+            self._note_lost()
+
+    # -- what the reader calls --------------------------------------------------------------------
+
+    def on_need(self, book: OrderBook, change: Change) -> None:
+        """A book wants commits or a snapshot."""
+        self._keeper.on_need(self, book, change)
+
+    def on_control(self, event: Event) -> None:
+        """An acknowledgement, an error or a pong."""
+        if isinstance(event, Pong):
+            self.pongs += 1
+            if self._ping_sent_ns is not None:
+                self.round_trip_ns = time.monotonic_ns() - self._ping_sent_ns
+                self._ping_sent_ns = None
+        elif isinstance(event, Acknowledgement):
+            asked = next((a for a in self._asked if a.method == event.method), None)
+            if asked is not None:
+                self._asked.remove(asked)
+                self._settle(asked, "" if event.is_success else event.message or "refused")
+        elif isinstance(event, RequestError):
+            # It does not say which request failed: the oldest open one, by protocol.md 6.
+            asked = self._asked.popleft() if self._asked else _Asked("", None, 0, 1)
+            self._settle(asked, event.message or "refused")
+
+    def _settle(self, asked: _Asked, refusal: str) -> None:
+        if asked.method == "login":
+            if refusal:
+                self.login_error = AuthenticationError(f"login was refused: {refusal}")
+            self.logged_in.set()
+            if refusal:
+                self._lose("login refused")
+            return
+        if asked.topic in self.topics and asked.method.startswith("sub."):
+            self.topics[asked.topic] = TopicState.REFUSED if refusal else TopicState.LIVE
+        if refusal:
+            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "", refusal)
+            self._keeper.on_topic_refused(self, asked.topic, refusal)
+
+    def _check_acknowledgements(self, now_ns: int) -> None:
+        """Ask again for what was not acknowledged and does not deliver."""
+        limit_ns = int(self.settings.acknowledge_timeout * SECOND)
+        while self._asked and now_ns - self._asked[0].sent_ns >= limit_ns:
+            asked = self._asked.popleft()
+            if asked.method == "login":
+                self._lose(f"no answer to the login within {self.settings.acknowledge_timeout:g} s")
+                return
+            topic = asked.topic
+            if topic is None or topic not in self.topics or not asked.method.startswith("sub."):
+                continue
+            if self._delivers(topic):
+                self.topics[topic] = TopicState.LIVE
+            elif asked.tries < self.settings.acknowledge_tries:
+                log.warning("%s: %s not acknowledged, asking again", self.name, topic)
+                if self._stream is not None:
+                    self._stream.send(topic.subscribe_frame())
+                self._asked.append(_Asked(asked.method, topic, now_ns, asked.tries + 1))
+            else:
+                self._settle(asked, f"no answer to {asked.tries} requests")
+
+    def _delivers(self, topic: Topic) -> bool:
+        route = self.reader.routes.get(topic.symbol)
+        if route is None:
+            return False
+        if topic.channel == "depth":
+            return bool(route.depth_recv_ns)
+        return TAGS.get(topic.push, -1) in route.last_recv_ns
+
+    def on_fault(self, fault: Exception, where: str) -> None:
+        """A refused frame, or a listener that raised: neither stops the stream."""
+        if isinstance(fault, MexcfastError):
+            log.warning("%s: %s: %s", self.name, where, fault)
+        else:
+            log.error("%s: a listener's %s raised", self.name, where, exc_info=fault)

@@ -1,0 +1,185 @@
+"""Which topic lives on which socket, and the books on them.
+
+Sockets are opened when topics need them, at most 30 topics each (protocol.md 5.2). A book belongs to
+the socket that carries its depth topic: when that is lost the book is not LIVE, and when it is back
+the book starts again from a new snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from mexcfast.core.depth import Change, OrderBook, State
+from mexcfast.core.listener import Listener
+from mexcfast.core.sign import Signer
+from mexcfast.core.topics import Topic
+from mexcfast.errors import MexcfastError
+from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
+from mexcfast.net.repair import Fetch, Repairer
+
+log = logging.getLogger("mexcfast.net")
+
+
+class Pool:
+    """The sockets of one endpoint.
+
+    ws_url: the venue's WebSocket. fetch: raw REST bodies for mending books.
+    stream_class: a listener class other than the default, for tests.
+    """
+
+    def __init__(self, ws_url: str, fetch: Fetch, settings: StreamSettings | None = None, *,
+                 stream_class: type[Any] | None = None) -> None:
+        self.ws_url = ws_url
+        self.settings = settings or StreamSettings()
+        self.connections: list[Connection] = []
+        self.private: Connection | None = None
+        self.books: dict[str, OrderBook] = {}
+        self.repairer = Repairer(fetch)
+        self.refusals: dict[Topic | None, str] = {}
+        self._homes: dict[Topic, Connection] = {}
+        self._listeners: dict[Topic, list[Listener]] = {}
+        self._stream_class = stream_class
+
+    # -- subscribing ------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener, topic: Topic) -> None:
+        """Send a topic's frames to a listener, subscribing when it is the first.
+
+        Public topics only; private pushes come with login(). A depth topic keeps a book as well.
+        """
+        home = self._homes.get(topic)
+        if home is None:
+            home = self._place(topic)
+            self._homes[topic] = home
+        listeners = self._listeners.setdefault(topic, [])
+        if listener not in listeners:
+            listeners.append(listener)
+        route = home.reader.route(topic.symbol)
+        if topic.channel == "depth":
+            if route.book is None:
+                route.book = self.books.setdefault(topic.symbol, OrderBook(topic.symbol))
+            if listener not in route.book.listeners:
+                route.book.listeners.append(listener)
+        home.reader.listen(topic.push, topic.symbol, listener)
+        home.add(topic)
+        if route.book is not None and home.is_open and route.book.state is State.INIT:
+            self.repairer.mend(home, route.book)
+
+    def unsubscribe(self, listener: Listener, topic: Topic) -> None:
+        """Undo subscribe; the venue is told when nobody else wants the topic."""
+        listeners = self._listeners.get(topic, [])
+        if listener not in listeners:
+            return
+        listeners.remove(listener)
+        home = self._homes[topic]
+        route = home.reader.route(topic.symbol)
+        home.reader.forget(topic.push, topic.symbol, listener)
+        if topic.channel == "depth" and route.book is not None and listener in route.book.listeners:
+            route.book.listeners.remove(listener)
+        if listeners:
+            return
+        del self._homes[topic], self._listeners[topic]
+        home.remove(topic)
+        if topic.channel == "depth" and route.book is not None:
+            self.repairer.forget(route.book)
+            route.book.stop()
+            route.book = None
+            self.books.pop(topic.symbol, None)
+
+    def state_of(self, topic: Topic) -> TopicState | None:
+        """Where a topic stands; None when nobody subscribed to it."""
+        home = self._homes.get(topic)
+        return home.topics.get(topic) if home is not None else None
+
+    async def login(self, signer: Signer, clock_ms: Any) -> Connection:
+        """Open the private socket and wait until the venue confirms the login.
+
+        clock_ms: called for the time to sign. Raises AuthenticationError when it is refused; a
+        dead venue is waited for.
+        """
+        if self.private is None:
+            self.private = Connection(
+                "private", self.ws_url, self, self.settings,
+                login=lambda: signer.login(clock_ms()), stream_class=self._stream_class)
+            self.private.start()
+        await self.private.logged_in.wait()
+        if self.private.login_error is not None:
+            raise self.private.login_error
+        return self.private
+
+    async def close(self) -> None:
+        """Close every socket; books stay readable and are STOPPED."""
+        await self.repairer.close()
+        for connection in [*self.connections, *([self.private] if self.private else [])]:
+            await connection.close()
+        for book in self.books.values():
+            book.stop()
+
+    def _place(self, topic: Topic) -> Connection:
+        """The first socket with room, else a new one."""
+        for connection in self.connections:
+            if (len(connection.topics) < self.settings.topics_per_socket
+                    and connection.state is not ConnectionState.CLOSED):
+                return connection
+        connection = Connection(f"public-{len(self.connections) + 1}", self.ws_url, self,
+                                self.settings, stream_class=self._stream_class)
+        self.connections.append(connection)
+        connection.start()
+        return connection
+
+    # -- what connections tell --------------------------------------------------------------------
+
+    def on_connection_open(self, connection: Connection) -> None:
+        """Books start anew, the snapshot is asked for together with the subscription."""
+        for book in self._books_of(connection):
+            old = book.state
+            book.reset()
+            connection.reader.settle(book, old, Change.STALE)
+            self.repairer.mend(connection, book)
+        for listener in connection.listeners():
+            if connection.opened == 1:
+                self._tell(listener.on_connected, connection.name)
+            else:
+                self._tell(listener.on_reconnected, connection.name, connection.down_ns)
+
+    def on_connection_lost(self, connection: Connection, why: str) -> None:
+        """Books on it are readable but not LIVE until it is back."""
+        for book in self._books_of(connection):
+            old = book.state
+            book.suspend()
+            connection.reader.settle(book, old, Change.STALE)
+        for listener in connection.listeners():
+            self._tell(listener.on_disconnected, connection.name, why)
+
+    def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
+        """Keep the reason where users look for it."""
+        self.refusals[topic] = why
+
+    def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
+        """A book reported a gap or lost its footing."""
+        log.info("%s: %s at version %d, missing %s", book.symbol, change.name, book.version,
+                 book.missing)
+        self.repairer.mend(connection, book)
+
+    @staticmethod
+    def _books_of(connection: Connection) -> list[OrderBook]:
+        return [r.book for r in connection.reader.routes.values() if r.book is not None]
+
+    @staticmethod
+    def _tell(hook: Any, *args: Any) -> None:
+        try:
+            hook(*args)
+        except MexcfastError as fault:
+            log.warning("listener: %s", fault)
+        except Exception:
+            log.exception("a listener's %s raised", getattr(hook, "__name__", "hook"))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One plain dict a socket: name, state, topics, frames, malformed, age."""
+        now_ns = time.monotonic_ns()
+        return [{"name": c.name, "state": c.state.value, "topics": len(c.topics),
+                 "frames": c.reader.frames, "malformed": c.reader.malformed, "opened": c.opened,
+                 "down_ns": 0 if c.is_open else c.down_ns, "now_ns": now_ns}
+                for c in self.connections]
