@@ -1,0 +1,361 @@
+"""REST: one endpoint table drives routing, permissions and budgets (protocol.md 3, 4, 13 to 16)."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mexcfast.sim import wire
+from mexcfast.sim.accounts import Account
+from mexcfast.sim.checks import (
+    Params,
+    Refused,
+    check_clock,
+    decode_json,
+    query_values,
+    signature,
+    signed_query,
+)
+from mexcfast.sim.faults import Faults
+from mexcfast.sim.rest_private import PrivateHandlers
+from mexcfast.sim.rest_public import PublicHandlers
+from mexcfast.sim.settings import Limits, Variations
+from mexcfast.sim.venue import Venue
+
+NORMAL = (20, 2.0)
+PLACING = (4, 2.0)
+MISSING_PERMISSION = {"A": 701, "O": 703, "T": 704}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the table. Each row has its own budget, as the documents print them."""
+
+    method: str
+    path: str
+    handler: str
+    permission: str = ""
+    """'' public, otherwise A, O or T (protocol.md 14)."""
+    budget: tuple[int, float] = NORMAL
+
+
+def _public(path: str, handler: str, budget: tuple[int, float] = NORMAL) -> Endpoint:
+    return Endpoint("GET", "/api/v1/contract/" + path, handler, "", budget)
+
+
+def _get(path: str, handler: str, permission: str = "O") -> Endpoint:
+    return Endpoint("GET", "/api/v1/private/" + path, handler, permission)
+
+
+def _post(
+    path: str, handler: str, budget: tuple[int, float] = NORMAL, permission: str = "T"
+) -> Endpoint:
+    return Endpoint("POST", "/api/v1/private/" + path, handler, permission, budget)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    _public("ping", "ping"),
+    _public("detail", "detail", (10, 2.0)),
+    _public("detail/country", "detail"),
+    _public("support_currencies", "support_currencies"),
+    _public("depth/{symbol}", "depth", (10, 2.0)),
+    _public("depth_commits/{symbol}/{limit}", "depth_commits"),
+    _public("index_price/{symbol}", "index_price"),
+    _public("fair_price/{symbol}", "fair_price"),
+    _public("funding_rate", "funding_rates"),
+    _public("funding_rate/history", "funding_history"),
+    _public("funding_rate/{symbol}", "funding_rate"),
+    _public("kline/index_price/{symbol}", "kline_price"),
+    _public("kline/fair_price/{symbol}", "kline_price"),
+    _public("kline/{symbol}", "kline"),
+    _public("deals/{symbol}", "deals"),
+    _public("ticker", "ticker", (10, 2.0)),
+    _public("risk_reverse", "risk_reverse"),
+    _public("risk_reverse/history", "risk_reverse_history"),
+    _public("risk_reverse/{symbol}", "risk_reverse"),
+    Endpoint("GET", "/api/v3/exchangeInfo", "spot_exchange_info"),
+    Endpoint("GET", "/api/v3/capital/config/getall", "spot_currencies"),
+    _get("account/assets", "assets", "A"),
+    _get("account/asset/{currency}", "asset", "A"),
+    _get("account/contract/fee_rate", "fee_rate", "A"),
+    _get("account/contract/zero_fee_rate", "zero_fee_rate"),
+    _get("account/tiered_fee_rate", "tiered_fee_rate"),
+    _get("account/tiered_fee_rate/v2", "tiered_fee_rate_v2"),
+    _get("account/risk_limit", "risk_limit"),
+    _get("account/feeDeductConfigs", "nothing_listed", "A"),
+    _get("account/discountType", "discount_type", "A"),
+    _get("account/transfer_record", "nothing_paged", "A"),
+    _get("account/asset_book/order_deal_fee/total", "fee_total", "A"),
+    _post("account/change_risk_level", "change_risk_level"),
+    _get("position/open_positions", "open_positions"),
+    _get("position/list/history_positions", "history_positions"),
+    _get("position/history_positions", "history_positions_paged"),
+    _get("position/funding_records", "nothing_paged"),
+    _get("position/leverage", "leverage"),
+    _post("position/change_leverage", "change_leverage", (10, 10.0)),
+    _get("position/position_mode", "position_mode"),
+    _post("position/change_position_mode", "change_position_mode"),
+    _post("position/close_all", "close_all", PLACING),
+    _post("order/create", "create", PLACING),
+    _post("order/submit", "submit"),
+    _post("order/submit_batch", "submit_batch", PLACING),
+    _post("order/change_limit_order", "change_limit_order", PLACING),
+    _post("order/chase_limit_order", "chase_limit_order", PLACING),
+    _post("order/cancel", "cancel"),
+    _post("order/cancel_with_external", "cancel_with_external"),
+    _post("order/batch_cancel_with_external", "cancel_with_external"),
+    _post("order/cancel_all", "cancel_all"),
+    _get("order/list/open_orders", "open_orders"),
+    _get("order/list/open_orders/{symbol}", "open_orders"),
+    _get("order/open_orders", "open_orders_paged"),
+    _get("order/open_orders/{symbol}", "open_orders_paged"),
+    _get("order/list/history_orders", "history_orders"),
+    _get("order/history_orders", "history_orders_paged"),
+    _get("order/list/close_orders", "close_orders"),
+    _get("order/external/{symbol}/{external_oid}", "external"),
+    _get("order/get/{order_id}", "get_order"),
+    Endpoint("GET", "/api/v1/private/order/batch_query", "batch_query", "O", (5, 2.0)),
+    _post("order/batch_query_with_external", "batch_query_with_external", permission="O"),
+    _get("order/deal_details/{order_id}", "deal_details"),
+    _get("order/list/order_deals", "order_deals"),
+    _get("order/list/order_deals/v3", "order_deals"),
+    _get("order/fee_details", "fee_details"),
+    _post("order/open_order_total_count", "open_order_total_count", permission="O"),
+    _get("order/open_order_total_count", "open_order_total_count"),
+)
+
+#: Path prefix to the reason why it is not served.
+UNSERVED: dict[str, str] = {
+    "/api/v1/private/planorder/": "plan (trigger) orders are not built yet",
+    "/api/v1/private/stoporder/": "TP/SL orders are not built yet",
+    "/api/v1/private/trackorder/": "trailing orders are not built yet",
+    "/api/v1/private/position/change_margin": "margin moves are not built yet",
+    "/api/v1/private/position/change_auto_add_im": "automatic margin is not built yet",
+    "/api/v1/private/position/reverse": "its push is documented too thinly",
+    "/api/v1/private/account/asset/analysis": "statistics pages, no trading effect",
+    "/api/v1/private/account/profit_rate/": "statistics pages, no trading effect",
+    "/api/v1/private/account/config/": "fee discounts do not exist here",
+    "/api/v1/private/market_maker/": "self-trade groups are for market makers",
+    "/api/v1/contract/detailV2": "web front end only, undocumented",
+    "/api/v3/": "spot trading is outside this exchange",
+}
+
+Headers = Mapping[str, str]
+
+
+class Nothing:
+    """A handler's answer without `data`."""
+
+
+NOTHING = Nothing()
+
+
+@dataclass(slots=True)
+class Call:
+    """One request after the checks, as handlers see it."""
+
+    params: Params
+    body: Any
+    path: dict[str, str]
+    account: Account | None = None
+
+    @property
+    def user(self) -> Account:
+        """The account of a private call."""
+        if self.account is None:
+            raise Refused(401)
+        return self.account
+
+    def rows(self, largest: int, code: int) -> list[Any]:
+        """The body as a non-empty array of at most `largest` items."""
+        if not isinstance(self.body, list) or not self.body:
+            raise Refused(600, "a non-empty array is expected")
+        if len(self.body) > largest:
+            raise Refused(code)
+        return self.body
+
+
+@dataclass(slots=True)
+class Answer:
+    """HTTP status and JSON text."""
+
+    http: int
+    text: str
+
+
+@dataclass(slots=True)
+class Budgets:
+    """Sliding windows per caller and endpoint (protocol.md 4)."""
+
+    _used: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
+
+    def take(self, caller: str, group: str, budget: tuple[int, float]) -> None:
+        """Use one, or Refused(510). A refused request uses nothing."""
+        number, seconds = budget
+        now = time.monotonic()
+        used = self._used.setdefault((caller, group), deque())
+        while used and now - used[0] >= seconds:
+            used.popleft()
+        if len(used) >= number:
+            raise Refused(510)
+        used.append(now)
+
+
+class Rest:
+    """Answers requests. Knows nothing of HTTP beyond method, path, query, headers and body."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        faults: Faults,
+        limits: Limits,
+        variations: Variations,
+        *,
+        lenient_auth: bool,
+        strict_clock: bool,
+    ) -> None:
+        self.venue = venue
+        self.limits = limits
+        self.variations = variations
+        self.lenient_auth = lenient_auth
+        self.strict_clock = strict_clock
+        self._budgets = Budgets()
+        handlers = (
+            PublicHandlers(venue, faults, variations),
+            PrivateHandlers(venue, variations),
+        )
+        self._exact: dict[tuple[str, str], tuple[Endpoint, Callable[[Call], Any]]] = {}
+        self._patterns: list[tuple[list[str], Endpoint, Callable[[Call], Any]]] = []
+        for endpoint in ENDPOINTS:
+            handler = next(
+                getattr(one, endpoint.handler) for one in handlers if hasattr(one, endpoint.handler)
+            )
+            if "{" in endpoint.path:
+                self._patterns.append((endpoint.path.split("/"), endpoint, handler))
+            else:
+                self._exact[endpoint.method, endpoint.path] = (endpoint, handler)
+
+    def route(
+        self, method: str, path: str
+    ) -> tuple[Endpoint, Callable[[Call], Any], dict[str, str]] | None:
+        """The row for a request and its path parameters; a trailing slash does not matter."""
+        path = path.rstrip("/")
+        found = self._exact.get((method, path))
+        if found is not None:
+            return *found, {}
+        parts = path.split("/")
+        for pattern, endpoint, handler in self._patterns:
+            if endpoint.method == method and len(pattern) == len(parts):
+                taken = {}
+                for wanted, part in zip(pattern, parts, strict=True):
+                    if wanted.startswith("{"):
+                        taken[wanted[1:-1]] = part
+                    elif wanted != part:
+                        break
+                else:
+                    return endpoint, handler, taken
+        return None
+
+    def answer(
+        self, method: str, path: str, raw_query: str, headers: Headers, body: bytes, remote: str
+    ) -> Answer:
+        """Check in the order of 18.1, execute, answer."""
+        try:
+            found = self.route(method, path)
+            if found is None:
+                for prefix, reason in UNSERVED.items():
+                    if path.startswith(prefix):
+                        raise Refused(404, f"Not served by this exchange: {reason}", http=404)
+                raise Refused(404, http=404)
+            endpoint, handler, taken = found
+            account = self._authenticate(endpoint, raw_query, headers, body, remote)
+            self._spend(endpoint, account, remote)
+            call = self._read(endpoint, raw_query, body, taken, account)
+            return self._success(endpoint, handler(call))
+        except Refused as refused:
+            text = wire.dumps(
+                {
+                    "success": False,
+                    "code": refused.code,
+                    "message": refused.text(self._chinese(headers)),
+                }
+            )
+            return Answer(refused.http, text)
+
+    def _chinese(self, headers: Headers) -> bool:
+        language = headers.get("Language", "")
+        return language == "Chinese" or (not language and self.variations.chinese)
+
+    def _success(self, endpoint: Endpoint, data: Any) -> Answer:
+        if isinstance(data, Nothing):
+            return Answer(200, '{"success":true,"code":0}')
+        if endpoint.path.startswith("/api/v3/"):
+            return Answer(200, wire.dumps(data))
+        if endpoint.handler == "depth" and self.variations.snapshot_bare:
+            return Answer(200, wire.dumps(data))
+        extra = ',"novelty":{"a":[1]}' if self.variations.unknown_fields else ""
+        return Answer(200, f'{{"success":true,"code":0,"data":{wire.dumps(data)}{extra}}}')
+
+    def _authenticate(
+        self, endpoint: Endpoint, raw_query: str, headers: Headers, body: bytes, remote: str
+    ) -> Account | None:
+        if not endpoint.permission:
+            return None
+        key = headers.get("ApiKey", "")
+        request_time = headers.get("Request-Time", "")
+        given = headers.get("Signature", "")
+        account = self.venue.keys.get(key)
+        if not key or not request_time or not given or account is None:
+            raise Refused(401)
+        if account.expired:
+            raise Refused(402)
+        if account.addresses and remote not in account.addresses:
+            raise Refused(406)
+        check_clock(
+            request_time, headers.get("Recv-Window"), self.venue.clock_ms(), self.strict_clock
+        )
+        payload = body if endpoint.method == "POST" else signed_query(raw_query).encode()
+        wanted = signature(account.secret, key, request_time, payload)
+        matches = hmac.compare_digest(wanted.encode(), given.encode("utf-8", "replace"))
+        if not matches and not self.lenient_auth:
+            raise Refused(602)
+        if account.access_denied:
+            raise Refused(511)
+        if endpoint.permission not in account.permissions:
+            raise Refused(MISSING_PERMISSION[endpoint.permission])
+        return account
+
+    def _spend(self, endpoint: Endpoint, account: Account | None, remote: str) -> None:
+        if not self.limits.rest_budgets:
+            return
+        budget = endpoint.budget
+        if budget == PLACING:
+            budget = self.limits.order_budget or NORMAL
+        caller = f"uid {account.uid}" if account is not None else f"address {remote}"
+        self._budgets.take(caller, endpoint.path, budget)
+
+    def _read(
+        self,
+        endpoint: Endpoint,
+        raw_query: str,
+        body: bytes,
+        taken: dict[str, str],
+        account: Account | None,
+    ) -> Call:
+        values: dict[str, Any] = dict(query_values(raw_query))
+        decoded: Any = None
+        if endpoint.method == "POST":
+            if body.strip():
+                decoded = decode_json(body)
+            elif self.lenient_auth and values:
+                decoded = dict(values)
+            else:
+                decoded = {}
+            if isinstance(decoded, dict):
+                values.update(decoded)
+        values.update(taken)
+        return Call(Params(values), decoded, taken, account)

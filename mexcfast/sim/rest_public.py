@@ -1,0 +1,193 @@
+"""Market data over REST (protocol.md 13)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mexcfast.sim import views
+from mexcfast.sim.candles import INTERVALS
+from mexcfast.sim.checks import Refused
+from mexcfast.sim.faults import Faults
+from mexcfast.sim.matching import BUY, SELL
+from mexcfast.sim.settings import Variations
+from mexcfast.sim.venue import Market, Venue
+from mexcfast.sim.wire import Raw
+
+if TYPE_CHECKING:
+    from mexcfast.sim.rest import Call
+
+MOST_LEVELS = 1500
+MOST_COMMITS = 1000
+
+
+class PublicHandlers:
+    """One method per row of the endpoint table."""
+
+    def __init__(self, venue: Venue, faults: Faults, variations: Variations) -> None:
+        self.venue = venue
+        self.faults = faults
+        self.variations = variations
+
+    def _market(self, call: Call) -> Market:
+        return self.venue.market(call.params.need_text("symbol"))
+
+    def _optional_market(self, call: Call) -> Market | None:
+        symbol = call.params.text("symbol")
+        return None if symbol is None else self.venue.market(symbol)
+
+    def ping(self, call: Call) -> Any:
+        """Server time."""
+        return self.venue.clock_ms()
+
+    def detail(self, call: Call) -> Any:
+        """Contract, or all of them."""
+        market = self._optional_market(call)
+        if market is not None:
+            return market.contract.describe()
+        return [one.contract.describe() for one in self.venue.markets.values()]
+
+    def support_currencies(self, call: Call) -> Any:
+        """Settle currencies and coins."""
+        markets = self.venue.markets.values()
+        names = [m.contract.settle for m in markets] + [m.contract.base for m in markets]
+        return list(dict.fromkeys(names))
+
+    def depth(self, call: Call) -> Any:
+        """Snapshot; agrees exactly with the pushes (10.1)."""
+        market = self._market(call)
+        limit = call.params.integer("limit")
+        if limit is not None and limit < 1:
+            raise Refused(600, f"limit {limit}: at least 1")
+        limit = MOST_LEVELS if limit is None else min(limit, MOST_LEVELS)
+        book = market.book
+        version = book.version
+        rule = self.faults.take_rest("snapshot_lag", symbol=market.symbol)
+        if rule is not None:
+            version -= min(rule.versions, len(book.commits))
+            bids, asks = book.at(version)
+            bids, asks = bids[:limit], asks[:limit]
+        else:
+            bids, asks = book.ladder(BUY, limit), book.ladder(SELL, limit)
+        elements = self.variations.level_elements
+        asks_text = views.levels_text(market.contract, asks, elements)
+        bids_text = views.levels_text(market.contract, bids, elements)
+        return Raw(
+            f'{{"asks":{asks_text},"bids":{bids_text},"version":{version},'
+            f'"timestamp":{self.venue.clock_ms()}}}'
+        )
+
+    def depth_commits(self, call: Call) -> Any:
+        """Single-version commits, newest first."""
+        market = self._market(call)
+        limit = call.params.need_integer("limit")
+        if limit < 1:
+            raise Refused(600, f"limit {limit}: at least 1")
+        if self.faults.take_rest("short_commits", symbol=market.symbol) is not None:
+            limit = 1
+        book = market.book
+        commits = book.since(book.version - min(limit, MOST_COMMITS))
+        elements = self.variations.level_elements
+        texts = (views.commit_text(market.contract, one, elements) for one in reversed(commits))
+        return Raw("[" + ",".join(texts) + "]")
+
+    def index_price(self, call: Call) -> Any:
+        """Index price."""
+        market = self._market(call)
+        price = market.contract.price(market.index_tick)
+        now = self.venue.clock_ms()
+        return {"symbol": market.symbol, "indexPrice": price, "timestamp": now}
+
+    def fair_price(self, call: Call) -> Any:
+        """Mark price."""
+        market = self._market(call)
+        now = self.venue.clock_ms()
+        return {"symbol": market.symbol, "fairPrice": market.fair_price, "timestamp": now}
+
+    def funding_rate(self, call: Call) -> Any:
+        """Funding of one contract."""
+        return views.funding(self._market(call), self.venue.clock_ms())
+
+    def funding_rates(self, call: Call) -> Any:
+        """Funding of all contracts."""
+        now = self.venue.clock_ms()
+        return [views.funding(one, now) for one in self.venue.markets.values()]
+
+    def funding_history(self, call: Call) -> Any:
+        """Funding is not settled here: an empty page."""
+        self._market(call)
+        return paged([], *call.params.page(1000))
+
+    def kline(self, call: Call) -> Any:
+        """Candles of the trades since the start, at most 2000."""
+        market = self._market(call)
+        interval = call.params.text("interval") or "Min1"
+        interval = "Min60" if interval == "Hour1" else interval
+        if interval not in INTERVALS:
+            raise Refused(600, "interval is not supported")
+        start, end = call.params.integer("start"), call.params.integer("end")
+        candles = market.candles
+        return candles.columns(candles.windows(interval, start, end))
+
+    def kline_price(self, call: Call) -> Any:
+        """Index and fair candles: the trade candles without volume."""
+        columns = self.kline(call)
+        columns["vol"] = [0] * len(columns["time"])
+        columns["amount"] = [0] * len(columns["time"])
+        return columns
+
+    def deals(self, call: Call) -> Any:
+        """Recent trades, newest first."""
+        market = self._market(call)
+        limit = call.params.integer("limit")
+        limit = 100 if limit is None else limit
+        if not 1 <= limit <= 100:
+            raise Refused(600, f"limit {limit}: 1 to 100")
+        newest = list(market.deals)[-limit:][::-1]
+        return [views.deal(market, one, push=False, ids_as_int=True) for one in newest]
+
+    def ticker(self, call: Call) -> Any:
+        """One ticker or all."""
+        market = self._optional_market(call)
+        now = self.venue.clock_ms()
+        if market is not None:
+            return views.ticker(market, now, rest=True)
+        return [views.ticker(one, now, rest=True) for one in self.venue.markets.values()]
+
+    def risk_reverse(self, call: Call) -> Any:
+        """Insurance fund: a constant here."""
+        market = self._optional_market(call)
+        chosen = list(self.venue.markets.values()) if market is None else [market]
+        now = self.venue.clock_ms()
+        return [
+            {
+                "symbol": one.symbol,
+                "currency": one.contract.settle,
+                "available": 97_284_530,
+                "timestamp": now,
+            }
+            for one in chosen
+        ]
+
+    def risk_reverse_history(self, call: Call) -> Any:
+        """No history is kept: an empty page."""
+        self._market(call)
+        return paged([], *call.params.page(100))
+
+    def spot_exchange_info(self, call: Call) -> Any:
+        """Stub so that clients which also load spot can start."""
+        return {"symbols": []}
+
+    def spot_currencies(self, call: Call) -> Any:
+        """Stub so that clients which also load spot can start."""
+        return []
+
+
+def paged(rows: list[Any], number: int, size: int) -> dict[str, Any]:
+    """The paged object of protocol.md 2."""
+    return {
+        "pageSize": size,
+        "totalCount": len(rows),
+        "totalPage": -(-len(rows) // size),
+        "currentPage": number,
+        "resultList": rows[(number - 1) * size : number * size],
+    }

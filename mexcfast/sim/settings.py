@@ -1,0 +1,69 @@
+"""Switches of the embedded exchange: limits with scalable clocks, and answer variations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(slots=True)
+class Limits:
+    """Limits of protocol.md 4 and 5.2. None switches one off; `time_scale` shortens the waits.
+
+    A time_scale of 0.01 turns the 30 s, 60 s and 24 h rules into 0.3 s, 0.6 s and 864 s. Request
+    budgets and the message rate are not scaled.
+    """
+
+    rest_budgets: bool = True
+    order_budget: tuple[int, float] | None = (4, 2.0)
+    """Requests and seconds for the order placing endpoints; None leaves them 20 per 2 s."""
+    topics: int | None = 30
+    messages_per_second: int | None = 100
+    no_subscription_seconds: float | None = 30.0
+    no_ping_seconds: float | None = 60.0
+    max_age_seconds: float | None = 86_400.0
+    write_buffer_bytes: int | None = 8 * 1024 * 1024
+    """A client that reads slower than this is cut."""
+    time_scale: float = 1.0
+
+    @classmethod
+    def off(cls) -> Limits:
+        """No limit at all, except that a client which stops reading is cut."""
+        return cls(
+            rest_budgets=False,
+            order_budget=None,
+            topics=None,
+            messages_per_second=None,
+            no_subscription_seconds=None,
+            no_ping_seconds=None,
+            max_age_seconds=None,
+        )
+
+
+@dataclass(slots=True)
+class Variations:
+    """Differences between documented and observed answers (protocol.md 18.3)."""
+
+    ids: Literal["string", "int"] = "string"
+    ts: Literal["number", "string", "absent"] = "number"
+    channel: Literal["first", "last"] = "last"
+    deal_shape: Literal["list", "object"] = "list"
+    level_elements: Literal[2, 3] = 3
+    ack: Literal["success", "code", "absent"] = "success"
+    create_reply: Literal["object", "string", "int"] = "object"
+    open_orders: Literal["list", "paged"] = "list"
+    """Shape of order/list/open_orders; the removed spelling is always paged."""
+    unknown_order: Literal["empty", "1001"] = "empty"
+    login_error: Literal["rs.error", "rs.login"] = "rs.error"
+    unknown_fields: bool = False
+    client_id: bool = False
+    """Send an unsolicited clientId frame when a socket opens."""
+    unknown_channels: bool = False
+    """Send frames of a channel nobody documents, once a second."""
+    duplicate_pong: bool = False
+    snapshot_bare: bool = False
+    """REST depth without the envelope, as in 2021 (protocol.md 2 rule 3)."""
+    private_delay_seconds: float = 0.0
+    """Hold private pushes back, so that the REST reply comes first."""
+    chinese: bool = False
+    """Error texts in Chinese, as without a Language header."""
