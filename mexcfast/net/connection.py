@@ -331,7 +331,7 @@ class Connection:
     def _settle(self, asked: _Asked, refusal: str) -> None:
         if asked.method == "login":
             if refusal:
-                self.login_error = AuthenticationError(f"login was refused: {refusal}")
+                self.login_error = AuthenticationError(None, f"login was refused: {refusal}")
             self.logged_in.set()
             if refusal:
                 self._lose("login refused")
