@@ -118,6 +118,15 @@ class LanesModel(RuleBasedStateMachine):
         if best is not None:
             self.model.remove(best)
 
+    @rule()
+    def pop_and_put_back(self):
+        popped = self.lanes.pop()
+        if popped is None:
+            return
+        lane, item = popped
+        entry = next(entry for entry in self.model if entry[2] == item)
+        self.lanes.push_front(lane, item, entry[1])
+
     @rule(lane=st.sampled_from(Lane), limit=st.integers(0, 3))
     def pop_many(self, lane, limit):
         taken = [entry for entry in self.model if entry[0] == lane][:limit]
