@@ -103,6 +103,8 @@ class _Budget:
             if not waiting[1].done():
                 waiting[1].set_exception(ConnectFailed("the executor was closed"))
 
+SMALLEST_BOOK = 512     # bytes; a shorter body may be a refusal and is read as one
+
 
 class Executor:
     """Sends requests of core/rest's table to one endpoint.
@@ -191,11 +193,28 @@ class Executor:
         await self._resync_if_due(route)
         await self._budget(route).take(route.lane)
         status, answer = await self._send(request, self._headers(route, request)[1])
+        return self._parsed(route, status, answer)
+
+    def _parsed(self, route: Route, status: int, answer: bytes) -> Any:
         try:
             return parse_answer(route, status, answer)
         except RateLimited:
             self._budget(route).window.block(self.clock.monotonic_ns())
             raise
+
+    async def fetch(self, name: str, path: Mapping[str, object] | None = None,
+                    params: Mapping[str, object] | None = None) -> bytes:
+        """The body of one public GET as it came, for core/depth to read itself.
+
+        Raises VenueError or NetworkError as request() does.
+        """
+        route = find(name)
+        await self._budget(route).take(route.lane)
+        request = prepare(self.endpoint, route, path, params)
+        status, answer = await self._send(request, self._headers(route, request)[1])
+        if status != 200 or len(answer) < SMALLEST_BOOK:
+            self._parsed(route, status, answer)
+        return answer
 
     # -- writes ----------------------------------------------------------------------------------
 

@@ -95,6 +95,8 @@ class Orders:
         index_price, as in core.intent.OrderIntent.
         Raises IntentError when the order is refused before sending.
         """
+        if not self.contracts:
+            await self.load_contracts()
         contract = self._contract(symbol)
         is_market = type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)
         if price is None and is_market and self._reference_price is not None:
