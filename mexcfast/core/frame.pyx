@@ -234,6 +234,10 @@ cdef class Message:
         free(self.bids)
         free(self.rows)
 
+    def tail(self, Py_ssize_t n):
+        """The last n bytes of the frame's text, or all of it when it is shorter."""
+        return self.text[max(0, self.size - n):self.size]
+
     cdef int _refuse(self, const char* why, const char* at, const char* key,
                      uint32_t key_size) noexcept nogil:
         self.why = why

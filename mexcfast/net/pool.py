@@ -150,6 +150,7 @@ class Pool:
         for book in self._books_of(connection):
             old = book.state
             book.reset()
+            book.expect_snapshot()
             connection.reader.settle(book, old, Change.STALE)
             self.repairer.mend(connection, book)
         for listener in connection.listeners():
