@@ -68,6 +68,7 @@ class Screen:
         self.is_live = self.console.is_terminal and not self.console.is_dumb_terminal
         self.books: Sequence[OrderBook] = ()
         self.status: Callable[[], str] = lambda: ""
+        self.is_resting = False
         self._title = title
         self._levels = levels
         self._lines: deque[Text] = deque(maxlen=lines)
@@ -100,8 +101,8 @@ class Screen:
             self.draw()
 
     def draw(self) -> None:
-        """Refresh the live picture; nothing when piped."""
-        if self._live is None:
+        """Refresh the live picture; nothing when piped or resting."""
+        if self._live is None or self.is_resting:
             return
         levels = max(1, min(self._levels, (self.console.height - 12 - self._lines.maxlen) // 2
                             if self._lines.maxlen else self._levels))
