@@ -135,9 +135,9 @@ cdef inline int hex_of(char byte) noexcept nogil:
 
 
 cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil:
-    """Resolve the escapes of a checked JSON string into UTF-8; bytes written, -1 when cap is short.
+    """Resolve the escapes of a checked JSON string into UTF-8; bytes written.
 
-    A lone surrogate is written as its three bytes; no name of ours holds one.
+    -1 when cap is short or half a surrogate pair stands alone: UTF-8 has no form for it.
     """
     cdef Py_ssize_t i = 0, n = 0
     cdef uint32_t code, low
@@ -167,6 +167,8 @@ cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_
             if 0xDC00 <= low < 0xE000:
                 code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
                 i += 6
+        if 0xD800 <= code < 0xE000:
+            return -1
         if code < 0x80:
             out[n] = <char>code
             n += 1
@@ -545,7 +547,7 @@ cdef class Message:
             if self.symbol.kind != STRING:
                 return self._refuse("no string", self.symbol.text, "symbol", 6)
             if self._keep_symbol():
-                return self._refuse("longer than 60 bytes", self.symbol.text, "symbol", 6)
+                return self._refuse("longer than 60 bytes, or half a surrogate pair", self.symbol.text, "symbol", 6)
         if self.tag == TAG_REPLY:
             return 0
         if self.tag <= TAG_DEPTH_STEP:
