@@ -306,6 +306,7 @@ cdef class Message:
         cdef Value key, value
         cdef uint16_t key_id
         cdef Py_ssize_t n
+        cdef bint is_side
         c.p += 1
         skip_space(c)
         if peek(c) == b"}":
@@ -323,7 +324,10 @@ cdef class Message:
             if expect(c, b":", "':' was expected"):
                 return -1
             skip_space(c)
-            if (key_id == KEY_ASKS or key_id == KEY_BIDS) and peek(c) == b"[":
+            # Members beside `data` are no part of it: levels stand at the top of a bare body only.
+            is_side = (key_id == KEY_ASKS or key_id == KEY_BIDS) and not (
+                is_top and self.data.kind != ABSENT)
+            if is_side and peek(c) == b"[":
                 value.text = c.p
                 if self._levels(c, key_id == KEY_ASKS):
                     return -1
@@ -354,6 +358,8 @@ cdef class Message:
             else:
                 if scan_value(c, &value, 2):
                     return -1
+                if is_side:                     # the last of a repeated key counts
+                    self._drop_side(key_id == KEY_ASKS)
                 if not is_top:
                     if self._push(False, key.text, key.size, key_id, &value):
                         return -1
@@ -404,6 +410,13 @@ cdef class Message:
                 return self._new_row()
             if expect(c, b",", "',' or ']' was expected"):
                 return -1
+
+    cdef void _drop_side(self, bint is_ask) noexcept nogil:
+        """Forget the levels that the object being read has brought so far."""
+        if is_ask:
+            self.n_asks = self.rows[self.n_rows].ask
+        else:
+            self.n_bids = self.rows[self.n_rows].bid
 
     cdef int _level(self, Cursor* c, Level* out) noexcept nogil:
         """One [price, quantity, orders?]: 0; 1 when it is no level; -1 when it is no JSON."""
