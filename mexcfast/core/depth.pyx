@@ -12,6 +12,7 @@ One rule for every frame, where a bare version is the range version..version:
     end <= local            stale
     begin <= local + 1      apply, local = end
     else                    gap
+(In code begin - 1 <= local: begin is never negative, local + 1 could overflow.)
 A frame is applied whole or not at all. While versions are missing frames are kept, within bounds;
 when the bounds are passed all are dropped and a snapshot is asked for.
 """
@@ -181,7 +182,7 @@ cdef class OrderBook(Book):
             self.stale += 1
             return STALE
         loose = not self.strict and not self.ranged
-        if m.begin > self.version + 1 and not loose:
+        if m.begin - 1 > self.version and not loose:
             if self._keep(m, ts_recv_ns) == 0:
                 self.state = SYNCING
                 return NEED_SNAPSHOT
@@ -301,7 +302,7 @@ cdef class OrderBook(Book):
         self._sort_pending()
         for i in range(self.n_pending):
             if self.pending[i].end > version:
-                return self.pending[i].begin <= version + 1
+                return self.pending[i].begin - 1 <= version
         return True
 
     cdef Change _drain(self) except? NEED_SNAPSHOT:
@@ -314,7 +315,7 @@ cdef class OrderBook(Book):
         while i < self.n_pending:
             p = self.pending[i]
             if p.end > self.version:
-                if p.begin > self.version + 1:
+                if p.begin - 1 > self.version:
                     break
                 try:
                     self._apply_levels(self.pool + p.first, p.n_asks,
@@ -431,7 +432,7 @@ cdef class OrderBook(Book):
         order = [(version, row) for version, row in order if version > self.version]
         expected = self.version
         for version, _ in order:
-            if version > expected + 1:
+            if version - 1 > expected:
                 break
             expected = version
         else:

@@ -92,6 +92,7 @@ cdef class Message:
     cdef int _object(self, Cursor* c, bint is_top) noexcept nogil
     cdef int _rows(self, Cursor* c) noexcept nogil
     cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil
+    cdef void _drop_side(self, bint is_ask) noexcept nogil
     cdef int _level(self, Cursor* c, Level* out) noexcept nogil
     cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
                    Value* value) noexcept nogil

@@ -135,9 +135,9 @@ cdef inline int hex_of(char byte) noexcept nogil:
 
 
 cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil:
-    """Resolve the escapes of a checked JSON string into UTF-8; bytes written, -1 when cap is short.
+    """Resolve the escapes of a checked JSON string into UTF-8; bytes written.
 
-    A lone surrogate is written as its three bytes; no name of ours holds one.
+    -1 when cap is short or half a surrogate pair stands alone: UTF-8 has no form for it.
     """
     cdef Py_ssize_t i = 0, n = 0
     cdef uint32_t code, low
@@ -167,6 +167,8 @@ cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_
             if 0xDC00 <= low < 0xE000:
                 code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
                 i += 6
+        if 0xD800 <= code < 0xE000:
+            return -1
         if code < 0x80:
             out[n] = <char>code
             n += 1
@@ -308,6 +310,7 @@ cdef class Message:
         cdef Value key, value
         cdef uint16_t key_id
         cdef Py_ssize_t n
+        cdef bint is_side
         c.p += 1
         skip_space(c)
         if peek(c) == b"}":
@@ -325,7 +328,10 @@ cdef class Message:
             if expect(c, b":", "':' was expected"):
                 return -1
             skip_space(c)
-            if (key_id == KEY_ASKS or key_id == KEY_BIDS) and peek(c) == b"[":
+            # Members beside `data` are no part of it: levels stand at the top of a bare body only.
+            is_side = (key_id == KEY_ASKS or key_id == KEY_BIDS) and not (
+                is_top and self.data.kind != ABSENT)
+            if is_side and peek(c) == b"[":
                 value.text = c.p
                 if self._levels(c, key_id == KEY_ASKS):
                     return -1
@@ -356,6 +362,8 @@ cdef class Message:
             else:
                 if scan_value(c, &value, 2):
                     return -1
+                if is_side:                     # the last of a repeated key counts
+                    self._drop_side(key_id == KEY_ASKS)
                 if not is_top:
                     if self._push(False, key.text, key.size, key_id, &value):
                         return -1
@@ -406,6 +414,13 @@ cdef class Message:
                 return self._new_row()
             if expect(c, b",", "',' or ']' was expected"):
                 return -1
+
+    cdef void _drop_side(self, bint is_ask) noexcept nogil:
+        """Forget the levels that the object being read has brought so far."""
+        if is_ask:
+            self.n_asks = self.rows[self.n_rows].ask
+        else:
+            self.n_bids = self.rows[self.n_rows].bid
 
     cdef int _level(self, Cursor* c, Level* out) noexcept nogil:
         """One [price, quantity, orders?]: 0; 1 when it is no level; -1 when it is no JSON."""
@@ -549,7 +564,7 @@ cdef class Message:
             if self.symbol.kind != STRING:
                 return self._refuse("no string", self.symbol.text, "symbol", 6)
             if self._keep_symbol():
-                return self._refuse("longer than 60 bytes", self.symbol.text, "symbol", 6)
+                return self._refuse("longer than 60 bytes, or half a surrogate pair", self.symbol.text, "symbol", 6)
         if self.tag == TAG_REPLY:
             return 0
         if self.tag <= TAG_DEPTH_STEP:
