@@ -89,11 +89,11 @@ cdef class Message:
     cdef object error(self)             # the FrameError for a failed parse
     cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil   # NULL when absent
 
-    cdef int _object(self, Cursor* c, bint is_top) noexcept nogil
+    cdef int _object(self, Cursor* c, int depth) noexcept nogil
     cdef int _rows(self, Cursor* c) noexcept nogil
-    cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil
+    cdef int _levels(self, Cursor* c, bint is_ask, int depth) noexcept nogil
     cdef void _drop_side(self, bint is_ask) noexcept nogil
-    cdef int _level(self, Cursor* c, Level* out) noexcept nogil
+    cdef int _level(self, Cursor* c, Level* out, int depth) noexcept nogil
     cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
                    Value* value) noexcept nogil
     cdef int _new_row(self) noexcept nogil

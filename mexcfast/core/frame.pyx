@@ -268,7 +268,7 @@ cdef class Message:
         skip_space(&c)
         if peek(&c) != b"{":
             return self._refuse("an object was expected", c.p, NULL, 0)
-        if self._object(&c, True):
+        if self._object(&c, 0):
             if self.why == NULL:
                 self._refuse(c.why, c.p, NULL, 0)
             return -1
@@ -305,12 +305,16 @@ cdef class Message:
         self.rows[self.n_rows].bid = self.n_bids
         return 0
 
-    cdef int _object(self, Cursor* c, bint is_top) noexcept nogil:
-        """Read one object: the frame itself or one object of its data."""
+    cdef int _object(self, Cursor* c, int depth) noexcept nogil:
+        """Read one object: the frame itself or one object of its data.
+
+        depth: objects and arrays around it; 0 for the frame itself.
+        """
         cdef Value key, value
         cdef uint16_t key_id
         cdef Py_ssize_t n
         cdef bint is_side
+        cdef bint is_top = depth == 0
         c.p += 1
         skip_space(c)
         if peek(c) == b"}":
@@ -333,7 +337,7 @@ cdef class Message:
                 is_top and self.data.kind != ABSENT)
             if is_side and peek(c) == b"[":
                 value.text = c.p
-                if self._levels(c, key_id == KEY_ASKS):
+                if self._levels(c, key_id == KEY_ASKS, depth + 1):
                     return -1
                 value.size = <uint32_t>(c.p - value.text)
                 value.kind = ARRAY
@@ -349,7 +353,7 @@ cdef class Message:
                 if peek(c) == b"{":
                     self.data.kind = OBJECT
                     self.has_rows = False
-                    if self._new_row() or self._object(c, False):
+                    if self._new_row() or self._object(c, 1):
                         return -1
                     self.n_rows = 1
                     if self._new_row():
@@ -360,7 +364,7 @@ cdef class Message:
                         return -1
                 self.data.size = <uint32_t>(c.p - self.data.text)
             else:
-                if scan_value(c, &value, 2):
+                if scan_value(c, &value, depth + 1):
                     return -1
                 if is_side:                     # the last of a repeated key counts
                     self._drop_side(key_id == KEY_ASKS)
@@ -405,7 +409,7 @@ cdef class Message:
                 self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
                 self.has_rows = False
                 return scan_value(c, &ignored, 1)
-            if self._new_row() or self._object(c, False):
+            if self._new_row() or self._object(c, 2):
                 return -1
             self.n_rows += 1
             skip_space(c)
@@ -422,7 +426,7 @@ cdef class Message:
         else:
             self.n_bids = self.rows[self.n_rows].bid
 
-    cdef int _level(self, Cursor* c, Level* out) noexcept nogil:
+    cdef int _level(self, Cursor* c, Level* out, int depth) noexcept nogil:
         """One [price, quantity, orders?]: 0; 1 when it is no level; -1 when it is no JSON."""
         cdef Value price, quantity, orders, rest
         if peek(c) != b"[":
@@ -433,7 +437,7 @@ cdef class Message:
         if peek(c) == b"]":
             self.levels_why = "a level is empty"
             return 1
-        if (scan_string(c, &price) if peek(c) == b'"' else scan_value(c, &price, 5)):
+        if (scan_string(c, &price) if peek(c) == b'"' else scan_value(c, &price, depth + 1)):
             return -1
         if number_of(&price) or price.mantissa <= 0 or price.scale > MAX_SCALE:
             self.levels_at = price.text
@@ -445,7 +449,7 @@ cdef class Message:
             return 1
         c.p += 1
         skip_space(c)
-        if scan_value(c, &quantity, 5):
+        if scan_value(c, &quantity, depth + 1):
             return -1
         if number_of(&quantity) or quantity.mantissa < 0 or quantity.scale > MAX_SCALE:
             self.levels_at = quantity.text
@@ -460,7 +464,7 @@ cdef class Message:
         if peek(c) == b",":
             c.p += 1
             skip_space(c)
-            if scan_value(c, &orders, 5):
+            if scan_value(c, &orders, depth + 1):
                 return -1
             if orders.kind != NULL_VALUE:
                 if number_of(&orders) or orders.mantissa < 0 or orders.scale:
@@ -472,12 +476,12 @@ cdef class Message:
             while peek(c) == b",":          # members added later are skipped
                 c.p += 1
                 skip_space(c)
-                if scan_value(c, &rest, 5):
+                if scan_value(c, &rest, depth + 1):
                     return -1
                 skip_space(c)
         return expect(c, b"]", "',' or ']' was expected")
 
-    cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil:
+    cdef int _levels(self, Cursor* c, bint is_ask, int depth) noexcept nogil:
         """Read a side; what is not levels is only checked as JSON, and remembered in levels_why."""
         cdef const char* start = c.p
         cdef Value ignored
@@ -501,7 +505,7 @@ cdef class Message:
                     cap = self.cap_asks if is_ask else self.cap_bids
                 skip_space(c)
                 self.levels_at = c.p if self.levels_why == NULL else self.levels_at
-                status = self._level(c, &levels[n])
+                status = self._level(c, &levels[n], depth + 1)
                 if status < 0:
                     return -1
                 if status:
@@ -519,7 +523,7 @@ cdef class Message:
             self.n_bids = first if status else n
         if status:
             c.p = start
-            return scan_value(c, &ignored, 3)
+            return scan_value(c, &ignored, depth)
         return 0
 
     cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil:
