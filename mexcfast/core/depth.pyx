@@ -353,7 +353,7 @@ cdef class OrderBook(Book):
                 raise FrameError(f"{what} of {self.symbol} was refused by the venue: "
                                  f"{m.text[:min(m.size, 200)]!r}")
         if m.levels_why != NULL:
-            m._refuse(m.levels_why, m.levels_at, NULL, 0)
+            m._refuse(m.levels_why, m.levels_at, m.levels_key, 4)
             raise m.error()
         return 0
 

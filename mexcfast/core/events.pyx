@@ -42,9 +42,9 @@ cdef str text_of(const Value* v):
 
 cdef object plain(const Value* v):
     """The value as json.loads gives it."""
+    if v.flags & QUOTED:
+        return v.text[:v.size].decode()
     if v.kind == NUMBER:
-        if v.flags & QUOTED:
-            return v.text[:v.size].decode()
         return v.mantissa if v.flags & INTEGRAL else as_double(v.mantissa, v.scale)
     if v.kind == STRING:
         return text_of(v)
@@ -85,6 +85,8 @@ cdef class Member:
             return None
         v = &field.value
         if self.kind == 0 or self.kind == 1:
+            if v.kind == BIG_NUMBER:
+                return float(v.text[:v.size])
             if v.kind != NUMBER:
                 return None               # "" stands for absent
             return as_double(v.mantissa, v.scale) if self.kind == 0 else v.mantissa
@@ -128,7 +130,7 @@ cdef class Record:
         if not isinstance(member, Member) or (<Member>member).kind > 1:
             raise AttributeError(f"{type(self).__name__} has no number {name!r}")
         field = find(self, member)
-        if field == NULL or field.value.kind != NUMBER:
+        if field == NULL or (field.value.kind != NUMBER and field.value.kind != BIG_NUMBER):
             return None
         return Decimal(field.value.text[:field.value.size].decode())
 

@@ -205,6 +205,21 @@ cdef int number_of(Value* value) noexcept nogil:
     return 0
 
 
+cdef int long_number_of(Value* value) noexcept nogil:
+    """number_of that also takes what does not fit: averages come with 38 digits (protocol.md 2)."""
+    cdef Fixed fixed
+    if number_of(value) == 0:
+        return 0
+    if value.kind != BIG_NUMBER and (value.kind != STRING or value.flags & ESCAPED):
+        return -1
+    if fixed_from_text(value.text, value.size, &fixed) != 1:
+        return -1
+    if value.kind == STRING:
+        value.kind = BIG_NUMBER
+        value.flags = QUOTED
+    return 0
+
+
 # Room for one more element; 0, or -1 when memory is short.
 cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nogil:
     cdef uint32_t wanted
@@ -522,6 +537,7 @@ cdef class Message:
         else:
             self.n_bids = first if status else n
         if status:
+            self.levels_key = "asks" if is_ask else "bids"
             c.p = start
             return scan_value(c, &ignored, depth)
         return 0
@@ -555,7 +571,7 @@ cdef class Message:
             if self.tag == 0 and self.channel.size >= 3 and memcmp(self.channel.text, b"rs.", 3) == 0:
                 self.tag = TAG_ACK
         if self.tag == TAG_UNKNOWN:
-            if self.symbol.kind == STRING and not self.symbol.flags & ESCAPED:
+            if self.symbol.kind == STRING:
                 self._keep_symbol()
             if number_of(&self.ts) == 0 and self.ts.scale == 0:
                 self.ts_ms = self.ts.mantissa
@@ -568,7 +584,8 @@ cdef class Message:
             if self.symbol.kind != STRING:
                 return self._refuse("no string", self.symbol.text, "symbol", 6)
             if self._keep_symbol():
-                return self._refuse("longer than 60 bytes, or half a surrogate pair", self.symbol.text, "symbol", 6)
+                return self._refuse("longer than 60 bytes, or half a surrogate pair",
+                                    self.symbol.text, "symbol", 6)
         if self.tag == TAG_REPLY:
             return 0
         if self.tag <= TAG_DEPTH_STEP:
@@ -591,11 +608,12 @@ cdef class Message:
             if check == CHECK_DEC or check == CHECK_INT:
                 if v.kind == STRING and v.size == 0:
                     continue                    # read as None, like null
-                if number_of(v) or (check == CHECK_INT and v.scale):
-                    return self._refuse(
-                        "no integer that fits 63 bits" if check == CHECK_INT
-                        else "no number that fits 63 bits and 36 decimals",
-                        v.text, field.key, field.key_size)
+                if check == CHECK_DEC and long_number_of(v):
+                    return self._refuse("no number of at most 64 characters", v.text, field.key,
+                                        field.key_size)
+                if check == CHECK_INT and (number_of(v) or v.scale):
+                    return self._refuse("no integer that fits 63 bits", v.text, field.key,
+                                        field.key_size)
             elif check == CHECK_STR:
                 if v.kind != STRING and v.kind != NUMBER and v.kind != BIG_NUMBER:
                     return self._refuse("no string", v.text, field.key, field.key_size)
@@ -606,13 +624,13 @@ cdef class Message:
 
     cdef int _keep_symbol(self) noexcept nogil:
         cdef Py_ssize_t n
-        if self.symbol.size > 60:
-            return -1
         if self.symbol.flags & ESCAPED:
             n = unescape(self.symbol.text, self.symbol.size, self.symbol_text, 64)
-            if n < 0:
+            if n < 0 or n > 60:
                 return -1
             self.symbol_size = <uint32_t>n
+        elif self.symbol.size > 60:
+            return -1
         else:
             memcpy(self.symbol_text, self.symbol.text, self.symbol.size)
             self.symbol_size = self.symbol.size
@@ -628,7 +646,7 @@ cdef class Message:
         if self.symbol_size == 0:
             return self._refuse("missing or empty", self.text, "symbol", 6)
         if self.levels_why != NULL:
-            return self._refuse(self.levels_why, self.levels_at, NULL, 0)
+            return self._refuse(self.levels_why, self.levels_at, self.levels_key, 4)
         for i in range(self.n_fields):
             field = &self.fields[i]
             if field.key_id < KEY_ASKS or field.key_id > KEY_END:
@@ -667,7 +685,8 @@ cdef class Message:
         cdef Py_ssize_t where = min(max(self.where, 0), self.size)
         cdef Py_ssize_t stop = min(where + 40, self.size)
         why = self.why.decode() if self.why != NULL else "not read"
-        name = self.bad_key[:self.bad_key_size].decode(errors="replace") if self.bad_key != NULL else ""
+        name = (self.bad_key[:min(self.bad_key_size, 40)].decode(errors="replace")
+                if self.bad_key != NULL else "")
         seen = self.text[where:stop]
         return FrameError(f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
 
