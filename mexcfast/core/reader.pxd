@@ -10,14 +10,16 @@ cdef class Route:
         readonly str symbol            # "" for channels without one
         bytes name                     # symbol in UTF-8
         public OrderBook book          # None when nobody wants one
+        # Lists of listeners are replaced, never changed: a hook may listen or forget while one is read.
         dict events                    # tag -> list of listeners with on_event
-        list frame_listeners           # listeners with on_frame
+        dict frame_listeners           # tag -> list of listeners with on_frame
+        list depth_frame_listeners     # the same for depth, None when there are none
         readonly dict last_recv_ns     # tag -> wall clock of the last frame, kept for silence clocks
         readonly int64_t depth_recv_ns # the same for depth, without an object
 
 cdef class Reader:
     cdef:
-        Message message
+        Message message                # None while a frame is on its way
         readonly dict routes           # symbol -> Route
         list slots                     # open addressing by name: Route or None
         uint32_t mask
@@ -36,4 +38,6 @@ cdef class Reader:
     cdef int _event(self, Message m, int64_t ts_recv_ns) except -1
     cdef int _settle(self, OrderBook book, State old, Change change) except -1
     cdef int _fault(self, object fault, str where) except -1
-    cdef int _frames_to(self, Route route, Message m, int64_t ts_recv_ns) except -1
+    cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1
+    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
+    cdef int _book_moved(self, OrderBook book) except -1

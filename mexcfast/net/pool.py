@@ -65,7 +65,7 @@ class Pool:
             if route.book is None:
                 route.book = self.books.setdefault(topic.symbol, OrderBook(topic.symbol))
             if listener not in route.book.listeners:
-                route.book.listeners.append(listener)
+                route.book.listeners = [*route.book.listeners, listener]
         home.reader.listen(topic.push, topic.symbol, listener)
         home.add(topic)
         if route.book is not None and home.is_open and route.book.state is State.INIT:
@@ -81,7 +81,8 @@ class Pool:
         route = home.reader.route(topic.symbol)
         home.reader.forget(topic.push, topic.symbol, listener)
         if topic.channel == "depth" and route.book is not None and listener in route.book.listeners:
-            route.book.listeners.remove(listener)
+            # a new list: a hook may unsubscribe while the old one is being told
+            route.book.listeners = [each for each in route.book.listeners if each is not listener]
         if listeners or topic in self._kept:
             return
         del self._homes[topic], self._listeners[topic]
