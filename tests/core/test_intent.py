@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexcfast.core.intent import (
@@ -158,6 +158,7 @@ def test_price_band():
 steps = st.sampled_from(["0.1", "0.01", "0.00001", "1", "5", "0.25", "100"])
 
 
+@settings(deadline=None)
 @given(steps, st.integers(1, 10**12))
 def test_multiples_of_the_tick_are_written_exactly(step, count):
     contract = replace(BTC, tick_size=Decimal(step))
@@ -168,6 +169,7 @@ def test_multiples_of_the_tick_are_written_exactly(step, count):
         assert b"E" not in order(contract, price=form).body.replace(b"externalOid", b"")
 
 
+@settings(deadline=None)
 @given(steps, st.decimals(min_value="0.000001", max_value=10**9, places=7))
 def test_a_price_passes_only_if_it_is_a_multiple(step, price):
     contract = replace(BTC, tick_size=Decimal(step))
@@ -178,6 +180,7 @@ def test_a_price_passes_only_if_it_is_a_multiple(step, price):
             order(contract, price=price)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=1e-30, max_value=1e30))
 def test_a_float_is_its_shortest_text(value):
     number = exact_decimal("x", value)
@@ -185,6 +188,7 @@ def test_a_float_is_its_shortest_text(value):
     assert float(plain_text(number)) == value
 
 
+@settings(deadline=None)
 @given(st.decimals(min_value=1, max_value=10**9, places=5))
 def test_snap_is_the_tick_at_or_below(value):
     snapped = snap_price(BTC, value)
@@ -198,6 +202,7 @@ numbers = st.integers(0, 2**64 - 1)
 prefixes = st.text("abzAZ09_-", max_size=4)
 
 
+@settings(deadline=None)
 @given(prefixes, numbers, numbers)
 def test_ids_can_be_read_back(prefix, session, counter):
     if prefix.startswith("_m_"):
@@ -207,6 +212,7 @@ def test_ids_can_be_read_back(prefix, session, counter):
     assert parse_client_order_id(client_order_id, prefix) == (session, counter)
 
 
+@settings(deadline=None)
 @given(st.tuples(prefixes, numbers, numbers), st.tuples(prefixes, numbers, numbers))
 def test_ids_are_unique(one, other):
     if one != other and not (one[0] + other[0]).count("_m_"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexcfast.net.clock import MS, Clock
@@ -31,6 +31,7 @@ class World:
 delays = st.integers(0, 3 * 10**9)
 
 
+@settings(deadline=None)
 @given(st.integers(-10**13, 10**13), st.lists(st.tuples(delays, delays, delays), min_size=1))
 def test_never_ahead_and_within_the_bound(offset, pings):
     world = World(offset)

@@ -117,6 +117,7 @@ def test_a_cancelled_call_stays_on_the_list():
             await task
         unresolved, = orders.unresolved
         assert (unresolved.symbol, unresolved.client_order_id) == ("BTC_USDT", "cl-1")
+        assert unresolved.ts_sent_ms is not None
         server.script = lambda seen: success(order_json())
         outcome = await orders.resolve(unresolved)
         assert isinstance(outcome, Accepted)
@@ -159,7 +160,7 @@ NONE = reply(ABSENT)
 def test_resolve(looks, kind, left):
     async def steps(orders, server):
         unknown = await submit(orders, client_order_id="cl-1")
-        outcome = await orders.resolve(unknown, pause_s=0)
+        outcome = await orders.resolve(unknown, pause_s=0, expiry_ms=-60_000)
         assert type(outcome) is kind
         assert outcome.client_order_id == "cl-1"
         assert len(orders.unresolved) == left
@@ -173,6 +174,36 @@ def test_resolve(looks, kind, left):
         assert outcome.order.order_id == outcome.order_id == 17
     if looks[-1] is NONE:
         assert outcome.reason == "NotFound"
+
+
+def test_absence_is_no_proof_before_the_request_expired():
+    now_ns = 1_789_000_000_000_000_000
+
+    async def steps(orders, server):
+        nonlocal now_ns
+        clock = orders._executor.clock
+        clock.wall_ns = lambda: now_ns
+        unknown = await submit(orders, client_order_id="cl-1")
+        looks = 0
+
+        def script(seen):
+            nonlocal looks, now_ns
+            looks += 1
+            # The last look must start after the window: the clock jumps while look 5 is answered.
+            now_ns += 10_000_000 if looks < 5 else 20_000_000_000
+            return NONE
+
+        server.script = script
+        outcome = await orders.resolve(unknown, pause_s=0, expiry_ms=45)
+        assert isinstance(outcome, Rejected)
+        return looks
+
+    assert play(lambda seen: CLOSE, steps) == 6
+
+
+def test_the_window_is_the_endpoints():
+    assert Endpoint.at("http://x").expiry_ms == 11_000
+    assert Endpoint.at("http://x", recv_window_s=5).expiry_ms == 6000
 
 
 def test_resolve_needs_something_to_ask_for():
