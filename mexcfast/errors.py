@@ -98,7 +98,13 @@ class IntentError(MexcfastError, ValueError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.field} is {self.value!r}; allowed: {self.allowed}"
+        try:
+            seen = repr(self.value)
+        except ValueError:      # an int of more than 4300 digits
+            seen = f"a huge {type(self.value).__name__}"
+        if len(seen) > 200:
+            seen = seen[:200] + "..."
+        return f"{self.field} is {seen}; allowed: {self.allowed}"
 
 
 class BudgetSpent(MexcfastError):
