@@ -32,6 +32,9 @@ class _Bell(Listener):
             if not future.done():
                 future.set_result(None)
 
+    def on_refused(self, topic: Topic, why: str) -> None:
+        self.ring()
+
     async def heard(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)

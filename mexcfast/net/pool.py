@@ -169,8 +169,11 @@ class Pool:
             self._tell(listener.on_disconnected, connection.name, why)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
-        """Keep the reason where users look for it."""
+        """Keep the reason where users look for it, and tell who wanted the topic."""
         self.refusals[topic] = why
+        if topic is not None:
+            for listener in list(self._listeners.get(topic, ())):
+                self._tell(listener.on_refused, topic, why)
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
         """A book reported a gap or lost its footing."""
