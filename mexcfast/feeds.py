@@ -1,7 +1,8 @@
 """Awaitables and async iterators over topics, for those who do not write listeners.
 
-A BookFeed gives the newest state only (a slow consumer skips states, never sees an old one). An
-EventFeed keeps at most `bound` events: when the consumer is slower the oldest is dropped and counted.
+A BookFeed gives the newest state only: a slow consumer skips states, never sees an old one. An
+EventFeed keeps at most `bound` events: when the consumer is slower the oldest is dropped and
+counted.
 """
 
 from __future__ import annotations

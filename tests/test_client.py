@@ -32,7 +32,7 @@ def on_exchange(story: Story, *, keys: bool = True, **settings: object) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
+    while not holds():  # noqa: ASYNC110 - what is waited for has no event
         await asyncio.sleep(0.005)
 
 
@@ -146,12 +146,12 @@ def test_an_order_rests_fills_in_parts_and_both_rivers_agree() -> None:
     async def story(venue: Exchange, client: mx.Client) -> None:
         own = Own()
         await client.listen(own)
-        venue.trade("BTC_USDT", "buy", venue.book("BTC_USDT").asks[0][1])    # room for a new best bid
+        venue.trade("BTC_USDT", "buy", venue.book("BTC_USDT").asks[0][1])    # makes room
         bid = venue.book("BTC_USDT").bids[0][0] + Decimal("0.1")
         placed = await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1000, bid, leverage=20)
         assert isinstance(placed, mx.Accepted) and placed.order_id
         best, quantity, orders = venue.book("BTC_USDT").bids[0]
-        assert (best, quantity, orders) == (bid, 1000, 1)      # our order is part of the public book
+        assert (best, quantity, orders) == (bid, 1000, 1)      # ours is part of the public book
         venue.trade("BTC_USDT", "sell", 400)
         venue.trade("BTC_USDT", "sell", 600)
         await until(lambda: sum(e.quantity for e in own.of(mx.events.FillUpdate)) == 1000)
@@ -203,18 +203,20 @@ def test_wrong_keys_raise_at_once_on_both_rivers(caplog: pytest.LogCaptureFixtur
     secret = "not-the-secret-7f3a"
 
     async def story() -> None:
-        async with asyncio.timeout(20), Exchange(seed=3) as venue:
-            async with mx.Client(venue.rest_url, venue.access_key, secret) as client:
-                with pytest.raises(AuthenticationError, match="login was refused"):
-                    await client.listen(Own())
-                with pytest.raises(AuthenticationError):
-                    await client.listen(Own())
-                with pytest.raises(VenueError) as refused:
-                    await client.orders.balances()
-                assert refused.value.code == 602
-                for shown in (repr(client), repr(client.orders), repr(client.trader),
-                              str(refused.value)):
-                    assert secret not in shown
+        async with (
+            asyncio.timeout(20), Exchange(seed=3) as venue,
+            mx.Client(venue.rest_url, venue.access_key, secret) as client,
+        ):
+            with pytest.raises(AuthenticationError, match="login was refused"):
+                await client.listen(Own())
+            with pytest.raises(AuthenticationError):
+                await client.listen(Own())
+            with pytest.raises(VenueError) as refused:
+                await client.orders.balances()
+            assert refused.value.code == 602
+            for shown in (repr(client), repr(client.orders), repr(client.trader),
+                          str(refused.value)):
+                assert secret not in shown
 
     asyncio.run(story())
     assert secret not in caplog.text

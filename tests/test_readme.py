@@ -28,8 +28,8 @@ def test_the_strategy_runs_as_printed(readme: str, tmp_path: Path) -> None:
     (program,) = blocks(readme, "example: sim")
     path = tmp_path / "strategy.py"
     path.write_text(program, encoding="utf-8")
-    done = subprocess.run([sys.executable, "-W", "error", str(path)], capture_output=True, text=True,
-                          timeout=60, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-W", "error", str(path)], capture_output=True,
+                          text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Accepted(") and "FillUpdate" in done.stdout
 

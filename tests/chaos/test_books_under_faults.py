@@ -55,7 +55,7 @@ def divergences(venue: Exchange, book: OrderBook) -> list[tuple[object, object]]
 async def settled(client: mx.Client) -> None:
     """Wait until every book is LIVE and nothing of it is pending."""
     async with asyncio.timeout(30):
-        while not all(book.is_live for book in client.market.books.values()):
+        while not all(b.is_live for b in client.market.books.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: exit codes, plain output, Ctrl-C, no process left behind."""
+"""The command line as a person meets it: exit codes, plain output, Ctrl-C, nothing left behind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import pytest
 
 MEXCFAST = [sys.executable, "-m", "mexcfast.cli"]
 
-
-def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MEXCFAST, *arguments], capture_output=True, text=True, timeout=90,
-                          **more)  # type: ignore[call-overload,no-any-return]
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=90)
 
 
-def exchanges_of(parent: int) -> list[int]:
-    """Processes that carry on after their parent: there must be none."""
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "mexcfast.cli", *arguments)
+
+
+def processes_marked(mark: str) -> list[int]:
+    """Commands of ours with this mark in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -30,7 +32,7 @@ def exchanges_of(parent: int) -> list[int]:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if b"mexcfast.cli" in command and f"MARK={parent}".encode() in environment:
+            if b"mexcfast.cli" in command and f"MARK={mark}".encode() in environment:
                 found.append(int(entry.name))
     return found
 
@@ -58,7 +60,7 @@ def test_the_demo_fails_when_a_claim_does_not_hold() -> None:
         "sys.argv = ['mexcfast', 'demo', '--seconds', '0.5']\n"
         "from mexcfast.cli import main\n"
         "main()\n")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90)
+    done = python("-c", program)
     assert done.returncode == 1
     assert "NOT everything held" in done.stdout and "divergences: 1" in done.stdout
 
@@ -73,16 +75,16 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
     for line in process.stdout:
         if "measuring" in line:
             break
-    assert len(exchanges_of(mark)) == 2          # type: ignore[arg-type]
+    assert len(processes_marked(mark)) == 2
     process.send_signal(how)
     process.stdout.read()
     code = process.wait(timeout=20)
     process.stdout.close()
     assert code == (130 if how is signal.SIGINT else -signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while exchanges_of(mark) and time.monotonic() < deadline:    # type: ignore[arg-type]
+    while processes_marked(mark) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not exchanges_of(mark)                # type: ignore[arg-type]
+    assert not processes_marked(mark)
 
 
 def test_watch_shows_books_in_plain_text() -> None:
@@ -119,6 +121,6 @@ def test_sim_prints_its_addresses_and_ends_on_sigterm() -> None:
 def test_a_missing_extra_is_named() -> None:
     program = ("import sys\nsys.modules['typer'] = None\n"
                "from mexcfast.cli import main\nmain()\n")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = python("-c", program)
     assert done.returncode == 1
     assert "mexcfast[cli]" in done.stderr and "Traceback" not in done.stderr
