@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from mexcfast.sim import Exchange
 
@@ -47,7 +48,7 @@ class Client:
     async def raw(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        url = self.venue.rest_url + path
+        url = URL(self.venue.rest_url + path, encoded=True)  # as signed, not re-quoted
         async with self.http.request(method, url, data=body, headers=headers) as reply:
             text = await reply.text()
             return reply.status, loads(text) if text else None
@@ -56,7 +57,9 @@ class Client:
         return (await self.raw("GET", "/api/v1/contract/" + path))[1]
 
     async def get(self, path: str) -> Any:
-        query = path.partition("?")[2]
+        path, mark, query = path.partition("?")
+        query = "&".join(sorted(query.split("&")))
+        path += mark + query
         return (await self.raw("GET", "/api/v1/private/" + path, headers=self.headers(query)))[1]
 
     async def post(self, path: str, body: Any) -> Any:
