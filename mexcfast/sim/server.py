@@ -341,8 +341,8 @@ class Exchange:
         try:
             if remote not in LOOPBACK:
                 raise Refused(403, "control is for loopback only", http=403)
-            data = control(self, request.method, path, raw_query, body)
-            text = wire.dumps({"success": True, "code": 0, "data": data})
+            answer = control(self, request.method, path, raw_query, body)
+            text = wire.dumps({"success": True, "code": 0, "data": answer})
         except Refused as refused:
             status = refused.http if refused.http != 200 else 400
             text = _failure(refused.code, refused.text())

@@ -185,7 +185,8 @@ def test_external_ids() -> None:
         rows = (await client.post("order/submit_batch", [item, other, {**other, "vol": 0}, 5]))[
             "data"]
         assert [row["errorCode"] for row in rows] == [0, 0, 0, 600]
-        assert rows[0]["orderId"] == found[0]["orderId"] and rows[1]["orderId"] == rows[2]["orderId"]
+        assert rows[0]["orderId"] == found[0]["orderId"]
+        assert rows[1]["orderId"] == rows[2]["orderId"]
         rows = (await client.post("order/cancel_with_external", pair[0]))["data"]
         assert [row["errorCode"] for row in rows] == [0]
         rows = (await client.post("order/batch_cancel_with_external", pair))["data"]

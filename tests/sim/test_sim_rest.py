@@ -1,4 +1,4 @@
-"""Headers, clock, signatures, budgets, refusals and the request log (protocol.md 3, 4, 17, 18.1)."""
+"""Headers, clock, signatures, budgets, refusals, request log (protocol.md 3, 4, 17, 18.1)."""
 
 from __future__ import annotations
 
