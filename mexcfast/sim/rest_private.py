@@ -16,6 +16,7 @@ from mexcfast.sim.accounts import (
     SHORT,
     Account,
     Order,
+    Position,
     direction,
 )
 from mexcfast.sim.checks import OrderRequest, Params, Refused, order_request
@@ -223,11 +224,8 @@ class PrivateHandlers:
         leverage = params.need_integer("leverage")
         position_id = params.integer("positionId")
         if position_id:
-            for position in account.positions.values():
-                if position.id == position_id:
-                    self.venue.change_leverage(account, position, leverage)
-                    return _nothing()
-            raise Refused(2009)
+            self.venue.change_leverage(account, _held(account, position_id), leverage)
+            return _nothing()
         contract = self.venue.market(params.need_text("symbol")).contract
         open_type, kind = params.need_integer("openType"), params.need_integer("positionType")
         if open_type not in (ISOLATED, CROSS):
@@ -240,6 +238,18 @@ class PrivateHandlers:
         if held is not None and held.open_type == open_type:
             self.venue.change_leverage(account, held, leverage)
         account.leverages[contract.symbol, kind, open_type] = leverage
+        return _nothing()
+
+    def change_margin(self, call: Call) -> Any:
+        """ADD or SUB margin of an isolated position."""
+        params = call.params
+        position = _held(call.user, params.need_integer("positionId"))
+        amount, way = params.decimal("amount"), params.need_text("type")
+        if amount is None or amount <= 0:
+            raise Refused(1004)
+        if way not in ("ADD", "SUB"):
+            raise Refused(600, "type: ADD or SUB")
+        self.venue.change_margin(call.user, position, amount if way == "ADD" else -amount)
         return _nothing()
 
     def position_mode(self, call: Call) -> Any:
@@ -539,6 +549,14 @@ class PrivateHandlers:
             "planOrderCount": 0,
             "trackOrderCount": 0,
         }
+
+
+def _held(account: Account, position_id: int) -> Position:
+    """An open position by id; Refused(2009)."""
+    for position in account.positions.values():
+        if position.id == position_id:
+            return position
+    raise Refused(2009)
 
 
 def _nothing() -> Any:

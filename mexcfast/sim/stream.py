@@ -47,9 +47,8 @@ class Session:
         now = time.monotonic()
         self.opened = now
         self.last_ping = now
-        self.active_since: float | None = None
-        """When the last subscription went away; None while there is one."""
         self.idle_since = now
+        """Opening, or when the last subscription went away."""
         self.messages: deque[float] = deque()
         self._faults = faults
         self._limit = limits.write_buffer_bytes

@@ -19,6 +19,7 @@ from mexcfast.sim.accounts import (
     FOK,
     HEDGE,
     IOC,
+    ISOLATED,
     LIMIT,
     LONG,
     MARKET,
@@ -299,6 +300,25 @@ class Venue:
         self._push_position(account, position)
         self._push_asset(account, contract.settle)
 
+    def change_margin(self, account: Account, position: Position, amount: Decimal) -> None:
+        """Move margin into (positive) or out of an isolated position (15)."""
+        contract = position.contract
+        if position.open_type != ISOLATED:
+            raise Refused(2002)
+        if amount == 0 or amount != contract.cut(amount):
+            raise Refused(1004)
+        if amount > account.available(contract.settle):
+            raise Refused(2005)
+        price = self.markets[contract.symbol].fair_price
+        needed = contract.cut(position.cost / position.leverage)
+        if amount < 0 and position.margin + amount + min(ZERO, position.unrealised(price)) < needed:
+            raise Refused(2018)
+        position.margin += amount
+        position.version += 1
+        position.update_ms = self.clock_ms()
+        self._push_position(account, position)
+        self._push_asset(account, contract.settle)
+
     def change_mode(self, account: Account, mode: int) -> None:
         """Hedge or one-way; refused while orders or positions exist (15)."""
         if mode not in (HEDGE, ONE_WAY):
@@ -424,7 +444,6 @@ class Venue:
                 raise Refused(2027)
             if position.leverage != asked:
                 raise Refused(2021)
-        account.leverages[contract.symbol, kind, order.open_type] = asked
         return asked
 
     def _check_closable(
@@ -473,6 +492,9 @@ class Venue:
         order.id = self._order_id
         if not order.external_oid:
             order.external_oid = "_m_" + hashlib.md5(str(order.id).encode()).hexdigest()[:29]
+        if not order.closes:
+            kind = LONG if direction(order.side) == BUY else SHORT
+            account.leverages[market.symbol, kind, order.open_type] = order.leverage
         account.orders[order.id] = order
         account.by_external[order.external_oid] = order
         account.open_orders[order.id] = order
@@ -518,6 +540,9 @@ class Venue:
             self.listener.on_deals(market, deals)
             for fill in result.fills:
                 self._settle(market, fill, taker, result.side, now)
+            for account in self.accounts.values():
+                if account.position_mode == ONE_WAY:
+                    self._trim_reduce_only(account, market.symbol)
         for gone in result.cancelled:
             order = self.live.get(gone.order_id)
             if order is not None:
@@ -557,8 +582,6 @@ class Venue:
             for position in settled.positions:
                 self._push_position(account, position)
             self._push_asset(account, market.contract.settle)
-            if account.position_mode == ONE_WAY:
-                self._trim_reduce_only(account, market.symbol)
 
     def _trim_reduce_only(self, account: Account, symbol: str) -> None:
         """Reduce-only orders larger than what is left of the position go (errorCode 4)."""

@@ -62,7 +62,7 @@ actions = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(actions, max_size=60))
 def test_book_agrees_with_the_list(history: list) -> None:
     book, slow = Book("X_USDT", 100), SlowBook()

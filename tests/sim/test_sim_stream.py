@@ -131,7 +131,7 @@ values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(names, values), min_size=1, max_size=25))
 def test_any_message_gets_a_typed_answer(messages: list) -> None:
     async def scene(venue: Exchange, client: Client) -> None:
