@@ -12,6 +12,8 @@ from collections.abc import Callable
 from mexcfast.sim.matching import BUY, SELL, Book, Result
 
 CROWD = 0
+#: The crowd adds no further order to a level that has this many.
+MOST_ORDERS = 6
 
 
 class Flow:
@@ -79,9 +81,9 @@ class Flow:
     def _resize(self) -> Result | None:
         side, price = self._near_level()
         orders = [one for one in self.book.level_orders(side, price) if one.owner == CROWD]
-        if orders and self.rng.random() < 0.5:
+        if orders and (len(orders) >= MOST_ORDERS or self.rng.random() < 0.5):
             order = self.rng.choice(orders)
-            if len(orders) > 1 and self.rng.random() < 0.4:
+            if len(orders) >= MOST_ORDERS or (len(orders) > 1 and self.rng.random() < 0.4):
                 return self.book.cancel(order.order_id)
             if order.remaining > 1:
                 return self.book.reduce(order.order_id, self.rng.randint(1, order.remaining - 1))

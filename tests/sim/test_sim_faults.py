@@ -171,3 +171,25 @@ def test_faults_refuse_nonsense() -> None:
                 bad()
 
     play(scene)
+
+
+def test_scripted_cuts_and_a_client_that_comes_back() -> None:
+    async def scene(venue: Exchange, client: Client) -> None:
+        venue.faults.start_script(9, every=0.04, kinds=("cut", "snapshot_lag", "short_commits"))
+        cuts = checked = 0
+        while cuts < 4 or checked < 20:
+            socket = await watched(venue, client)
+            book = DictBook()
+            try:
+                book.load((await client.market(f"depth/{SYMBOL}"))["data"])
+                while True:
+                    message = await socket.channel("push.depth")
+                    if book.apply(message["data"]) == "gap":  # an old snapshot: ask again
+                        book.load((await client.market(f"depth/{SYMBOL}"))["data"])
+                    book.check(venue, SYMBOL)
+                    checked += 1
+            except ConnectionError:
+                cuts += 1
+        assert {"cut", "snapshot_lag"} <= {one.kind for one in venue.faults.log}
+
+    play(scene, updates_per_second=500, merge_ms=5, symbols=(SYMBOL,))
