@@ -94,7 +94,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("position/open_positions", "open_positions"),
     _get("position/list/history_positions", "history_positions"),
     _get("position/history_positions", "history_positions_paged"),
-    _get("position/funding_records", "nothing_paged"),
+    _get("position/funding_records", "funding_records"),
     _get("position/leverage", "leverage"),
     _post("position/change_leverage", "change_leverage", (10, 10.0)),
     _post("position/change_margin", "change_margin"),

@@ -141,7 +141,7 @@ class PrivateHandlers:
         return []
 
     def nothing_paged(self, call: Call) -> Any:
-        """A page that is always empty here (no transfers, no funding settlements)."""
+        """A page that is always empty here (there are no transfers)."""
         return paged([], *call.params.page(100))
 
     def change_risk_level(self, call: Call) -> Any:
@@ -217,6 +217,22 @@ class PrivateHandlers:
     def history_positions_paged(self, call: Call) -> Any:
         """The withdrawn spelling answers a page."""
         return paged(self._closed(call), *call.params.page(100))
+
+    def funding_records(self, call: Call) -> Any:
+        """Funding paid and received, newest first."""
+        params = call.params
+        symbol, kind = params.text("symbol"), params.integer("position_type", "positionType")
+        position_id = params.integer("position_id", "positionId")
+        start, end = _times(params)
+        rows = [
+            {name: value for name, value in one.items() if name != "positionId"}
+            for one in reversed(call.user.funding)
+            if symbol in (None, one["symbol"])
+            and kind in (None, one["positionType"])
+            and position_id in (None, one["positionId"])
+            and start <= one["settleTime"] <= end
+        ]
+        return paged(rows, *params.page(100))
 
     def change_leverage(self, call: Call) -> Any:
         """By position id, or for a direction without a position."""

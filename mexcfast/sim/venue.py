@@ -41,6 +41,13 @@ from mexcfast.sim.contracts import Contract, listing
 from mexcfast.sim.market import CROWD, Flow
 from mexcfast.sim.matching import BUY, SELL, Book, Commit, Fill, Result
 
+FUNDING_CYCLE_MS = 8 * 3_600_000
+
+
+def next_settle_ms(now_ms: int) -> int:
+    """The next multiple of the funding cycle."""
+    return now_ms - now_ms % FUNDING_CYCLE_MS + FUNDING_CYCLE_MS
+
 
 class PublicDeal(NamedTuple):
     """One trade as everybody sees it (7.3)."""
@@ -56,7 +63,9 @@ class PublicDeal(NamedTuple):
 class Market:
     """One contract with its book, flow, prices and trades."""
 
-    def __init__(self, contract: Contract, book: Book, flow: Flow, start: int) -> None:
+    def __init__(
+        self, contract: Contract, book: Book, flow: Flow, start: int, now_ms: int
+    ) -> None:
         self.contract = contract
         self.book = book
         self.flow = flow
@@ -72,6 +81,7 @@ class Market:
         self.turnover_ticks = 0
         self.open_interest = 546_882
         self.funding_rate = Decimal("0.000072")
+        self.next_funding_ms = next_settle_ms(now_ms)
         self.changed_deals = 0
         """Grows with every trade, so that periodic pushes can tell whether something happened."""
 
@@ -155,7 +165,9 @@ class Venue:
             book = Book(contract.symbol, first, keep=max(history, 1000))
             flow = Flow(book, start, levels, seed, self._next_crowd_id)
             flow.fill_book()
-            self.markets[contract.symbol] = Market(contract, book, flow, start)
+            self.markets[contract.symbol] = Market(
+                contract, book, flow, start, clock_ms()
+            )
 
     # Accounts
 
@@ -224,6 +236,44 @@ class Venue:
         result = market.book.place(self._next_crowd_id(), CROWD, side, None, volume, rest=False)
         self._after(market, result, None)
         return volume - result.remaining
+
+    def settle_due_funding(self, market: Market) -> None:
+        """Settle when the venue's clock passed the settle time."""
+        now = self.clock_ms()
+        if now >= market.next_funding_ms:
+            self.settle_funding(market)
+            market.next_funding_ms = next_settle_ms(now)
+
+    def settle_funding(self, market: Market) -> None:
+        """Longs pay rate times value, shorts receive it; the crowd is the other side (18.1)."""
+        contract, now = market.contract, self.clock_ms()
+        for account in self.accounts.values():
+            for kind in (LONG, SHORT):
+                position = account.positions.get((market.symbol, kind))
+                if position is None:
+                    continue
+                value = contract.notional(market.fair_price, position.hold_vol)
+                amount = contract.cut(value * market.funding_rate)
+                received = -amount if kind == LONG else amount
+                account.cash[contract.settle] = account.cash.get(contract.settle, ZERO) + received
+                self.ledger.crowd_cash -= received
+                position.hold_fee += received
+                position.version += 1
+                position.update_ms = now
+                account.funding.append(
+                    {
+                        "id": len(account.funding) + 1,
+                        "symbol": market.symbol,
+                        "positionType": kind,
+                        "positionId": position.id,
+                        "positionValue": value,
+                        "funding": received,
+                        "rate": market.funding_rate,
+                        "settleTime": now,
+                    }
+                )
+                self._push_position(account, position)
+                self._push_asset(account, contract.settle)
 
     # Orders
 

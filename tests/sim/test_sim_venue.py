@@ -203,3 +203,25 @@ def test_reduce_only_orders_shrink_with_the_position() -> None:
     venue.place(user, request("BTC_USDT", 3, 5, 5, Decimal(0)))
     assert (order.state, order.error_code) == (4, 4)
     assert order.id not in market.book.orders and not venue.live
+
+
+def test_funding_moves_money_between_user_and_crowd() -> None:
+    venue = new_venue()
+    user = venue.add_account("k", "s", {"USDT": Decimal(1000)})
+    for side in (1, 3):
+        venue.place(user, request("BTC_USDT", side, 5, 100 * side, Decimal(0)))
+    market = venue.market("BTC_USDT")
+    total, cash = venue.total_money(), user.cash["USDT"]
+    venue.settle_due_funding(market)
+    assert user.cash["USDT"] == cash and not user.funding
+    market.next_funding_ms = venue.clock_ms()
+    venue.settle_due_funding(market)
+    long, short = (user.positions["BTC_USDT", kind] for kind in (1, 2))
+    assert long.hold_fee < 0 < short.hold_fee == sum(
+        (one["funding"] for one in user.funding if one["positionType"] == 2), Decimal(0)
+    )
+    assert user.cash["USDT"] == cash + long.hold_fee + short.hold_fee
+    assert venue.total_money() == total
+    assert market.next_funding_ms > venue.clock_ms()
+    wire = venue.position_wire(user, long, push=False)
+    assert wire["realised"] == wire["closeProfitLoss"] + wire["fee"] + wire["holdFee"]
