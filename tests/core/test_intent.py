@@ -36,7 +36,7 @@ from mexcfast.types import (
     SelfTrade,
     Side,
 )
-from tests.models.contracts import BTC
+from models.contracts import BTC
 
 ORDER = {"side": Side.OPEN_LONG, "quantity": 10, "price": 84000, "leverage": 20,
          "open_type": OpenType.CROSS, "client_order_id": "cl-1"}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mexcfast.core.sign import Signer, canonical_query
 from mexcfast.errors import ConfigError, IntentError
-from tests.models import hmac_model
+from models import hmac_model
 
 DATA = Path(__file__).parents[1] / "data" / "signing.jsonl"
 VECTORS = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from sim_support import Client, play
+from sim.sim_support import Client, play
 
 from mexcfast.sim import Exchange, serve
 

@@ -9,7 +9,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from sim_support import Client, DictBook, loads, play
+from sim.sim_support import Client, DictBook, loads, play
 
 from mexcfast.sim import Exchange, Variations
 

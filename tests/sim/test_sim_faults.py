@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 import pytest
-from sim_support import Client, DictBook, Socket, play
+from sim.sim_support import Client, DictBook, Socket, play
 
 from mexcfast.sim import Exchange
 

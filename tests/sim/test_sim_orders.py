@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sim_support import Client, Socket, play
+from sim.sim_support import Client, Socket, play
 
 from mexcfast.sim import Exchange, Variations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim_support import Client, play, sign
+from sim.sim_support import Client, play, sign
 
 from mexcfast.sim import Exchange, Limits, Variations
 from mexcfast.sim.checks import signature, signed_query

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim_support import Client, Socket, play, sign
+from sim.sim_support import Client, Socket, play, sign
 
 from mexcfast.sim import Exchange, Limits, Variations
 
