@@ -47,7 +47,7 @@ class MarketData:
 
     def book(self, symbol: str) -> BookFeed:
         """The order book: `await` for a LIVE one, `async for` for every change."""
-        return BookFeed(self.pool, topic.depth(symbol))
+        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
 
     def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
         """Trades; every: each on its own instead of merged."""

@@ -5,7 +5,7 @@
     ├── ConfigError             a key, a setting or an environment variable is missing or malformed
     ├── IntentError             an order or parameter refused before sending (also a ValueError)
     ├── BudgetSpent             the venue's budget is used up and the caller chose not to wait
-    ├── BookError               a book was asked for something it cannot answer truthfully
+    ├── BookError               a book was given or asked for what is not its own (also ValueError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -122,8 +122,8 @@ class BudgetSpent(MexcfastError):
         return f"budget {self.group!r} is used up; next slot in {self.wait_ns / 1e6:.1f} ms"
 
 
-class BookError(MexcfastError):
-    """A book was asked for something it cannot answer truthfully in its present state."""
+class BookError(MexcfastError, ValueError):
+    """A book was given or asked for what is not its own. Names what was given and is allowed."""
 
 
 class FrameError(MexcfastError, ValueError):

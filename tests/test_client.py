@@ -12,7 +12,7 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.depth import State
-from mexcfast.errors import AuthenticationError, ConfigError, VenueError
+from mexcfast.errors import AuthenticationError, BookError, ConfigError, VenueError
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import OrderState
 
@@ -129,6 +129,16 @@ def test_an_unknown_contract_is_refused_with_the_venues_words() -> None:
         with pytest.raises(VenueError, match=r"deal NOPE_USDT was refused: .*exist"):
             await client.deals("NOPE_USDT")
         assert (await client.book("BTC_USDT")).is_live
+
+    on_exchange(story, keys=False)
+
+
+def test_a_contract_has_one_book_whoever_subscribed_first() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        client.subscribe(Own(), mx.topics.depth("BTC_USDT", compress=False))
+        with pytest.raises(BookError, match="one kind of depth"):
+            client.subscribe(Own(), mx.topics.depth("BTC_USDT"))
+        assert await client.book("BTC_USDT") is client.market.books["BTC_USDT"]
 
     on_exchange(story, keys=False)
 
