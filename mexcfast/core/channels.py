@@ -4,7 +4,8 @@ core/frame checks every frame against it, core/events gives each row a typed cla
 events.pyi is written from it. Source: protocol.md 6 to 9 and 12.
 
 A field reads `venue_name`, `venue_name:kind` or `venue_name:kind:our_name`. Kinds:
-  dec   a decimal number, as a JSON number or a numeric string; exact inside, float for reading
+  dec   a decimal number, as a JSON number or a numeric string; float for reading, its text is kept.
+        At most 64 characters: averages come with 38 digits (protocol.md 2)
   int   an integer, as a JSON number or a string; ids beyond 2**53 included
   str   text; numbers are taken by their text
   bool  true or false

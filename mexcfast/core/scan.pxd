@@ -28,6 +28,7 @@ cdef struct Value:
 cdef enum:
     MAX_DEPTH = 64      # nested objects and arrays
     MAX_TEXT = 1 << 28  # bytes of one text, so that offsets fit 32 bits
+    MAX_DIGITS = 4300   # of an integer; Python reads no longer ones (int_max_str_digits)
 
 cdef struct Cursor:
     const char* start   # the text; owned by the caller

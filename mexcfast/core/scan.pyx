@@ -163,6 +163,8 @@ cdef int scan_number(Cursor* c, Value* out) noexcept nogil:
         c.p = p
         return 0
     elif point == NULL:
+        if p - first > MAX_DIGITS:
+            return fail(c, "an integer of more than 4300 digits")
         out.flags = INTEGRAL
     out.size = <uint32_t>(p - out.text)
     c.p = p
