@@ -1,25 +1,14 @@
 """mexcfast: the fastest and the safest way to trade MEXC futures from Python.
 
-Names are loaded when first used: importing the package does no work.
+Names are loaded when first used: importing the package does no work. Types: __init__.pyi.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from mexcfast.client import Client, MarketData, Trader
-    from mexcfast.core import events, topics
-    from mexcfast.core.depth import Change, OrderBook, State
-    from mexcfast.core.events import Event, parse_frame
-    from mexcfast.core.listener import Listener
-    from mexcfast.core.rest import LIVE, Endpoint
-    from mexcfast.core.sign import Signer, canonical_query
-    from mexcfast.net.connection import StreamSettings
-    from mexcfast.runtime import run
-    from mexcfast.types import Accepted, Rejected, Side, Unknown
-
+# public name -> the room it lives in, below mexcfast; errors are public as well
 _HOMES = {
     "Accepted": "types",
     "Change": "core.depth",
@@ -29,9 +18,9 @@ _HOMES = {
     "LIVE": "core.rest",
     "Listener": "core.listener",
     "MarketData": "client",
+    "OpenType": "types",
     "OrderBook": "core.depth",
     "OrderType": "types",
-    "OpenType": "types",
     "Rejected": "types",
     "Side": "types",
     "Signer": "core.sign",
@@ -40,26 +29,23 @@ _HOMES = {
     "Trader": "client",
     "Unknown": "types",
     "canonical_query": "core.sign",
-    "events": "core",
     "parse_frame": "core.events",
     "run": "runtime",
-    "topics": "core",
 }
+_ROOMS = {"events": "core.events", "topics": "core.topics"}
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        # errors are public as well: mexcfast.FrameError and its kin
-        found = getattr(import_module("mexcfast.errors"), name, None)
-        if isinstance(found, type) and issubclass(found, Exception):
-            return found
-        raise AttributeError(f"module 'mexcfast' has no attribute {name!r}")
-    if home == "core":
-        return import_module(f"mexcfast.core.{name}")
-    return getattr(import_module(f"mexcfast.{home}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"mexcfast.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"mexcfast.{_ROOMS[name]}")
+    found = getattr(import_module("mexcfast.errors"), name, None)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return found
+    raise AttributeError(f"module 'mexcfast' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

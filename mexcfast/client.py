@@ -47,7 +47,7 @@ class MarketData:
 
     def book(self, symbol: str) -> BookFeed:
         """The order book: `await` for a LIVE one, `async for` for every change."""
-        return BookFeed(self.pool, topic.depth(symbol))
+        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
 
     def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
         """Trades; every: each on its own instead of merged."""
@@ -131,19 +131,24 @@ class Client:
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None) -> None:
-        if (access_key is None) != (secret is None):
+        signer = None
+        if access_key is not None and secret is not None:
+            signer = Signer(access_key, secret)
+        elif access_key is not None or secret is not None:
             raise ConfigError("one of access_key and secret is missing; allowed: both or neither")
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
-        self._signer = Signer(access_key, secret) if access_key is not None else None
-        self._executor = Executor(self.endpoint, self._signer, self._clock)
+        self._executor = Executor(self.endpoint, signer, self._clock)
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
         self.market = MarketData(self._pool)
-        self.trader = Trader(self._executor, self._pool, self._signer, self._clock)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock)
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
-        """A client with the keys of MEXC_API_KEY and MEXC_API_SECRET; ConfigError names a missing one."""
+        """A client with the keys of MEXC_API_KEY and MEXC_API_SECRET.
+
+        ConfigError names the one that is missing or empty.
+        """
         keys = {}
         for name in (KEY_VARIABLE, SECRET_VARIABLE):
             keys[name] = os.environ.get(name, "")

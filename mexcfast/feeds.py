@@ -1,7 +1,8 @@
 """Awaitables and async iterators over topics, for those who do not write listeners.
 
-A BookFeed gives the newest state only (a slow consumer skips states, never sees an old one). An
-EventFeed keeps at most `bound` events: when the consumer is slower the oldest is dropped and counted.
+A BookFeed gives the newest state only: a slow consumer skips states, never sees an old one. An
+EventFeed keeps at most `bound` events: when the consumer is slower the oldest is dropped and
+counted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class _Bell(Listener):
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def on_refused(self, topic: Topic, why: str) -> None:
+        self.ring()
 
     async def heard(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,7 +1,7 @@
 """`mexcfast demo`: the whole product on the embedded exchange, and a proof of each claim.
 
-The exchange runs in a process of its own and is the judge: at the end every book is compared with its
-true book at the same version, and every claim of the summary was checked or the exit code is 1.
+The exchange runs in a process of its own and is the judge: at the end every book is compared with
+its true book at the same version, and every claim of the summary was checked or the exit code is 1.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Probe(mx.Listener):
     def on_book_state(self, book: OrderBook, old: State, new: State) -> None:
         self.states[book.symbol].append(State(new))
         style = "green" if new == State.LIVE else "yellow"
-        missing = f", versions {book.missing[0]} to {book.missing[1]} missing" if book.missing else ""
-        self._say(f"{book.symbol} {State(old).name} -> {State(new).name}{missing}", style)
+        gap = book.missing
+        what = "" if gap is None else f", versions {gap[0]} to {gap[1]} missing"
+        self._say(f"{book.symbol} {State(old).name} -> {State(new).name}{what}", style)
 
 
 class Account(mx.Listener):
@@ -84,7 +85,7 @@ class Demo:
     """The story: open, measure, lose a frame, lose a connection, trade, compare."""
 
     def __init__(self, *, seed: int, rate: int, seconds: float) -> None:
-        self._settings = {"seed": seed, "rate": rate}
+        self._settings: dict[str, int] = {"seed": seed, "rate": rate}
         self._seconds = seconds
         self._claims: list[Claim] = []
         self._latency_measured = "-"
@@ -100,7 +101,7 @@ class Demo:
         try:
             with screen:
                 async with ChildExchange(symbols=SYMBOLS, merge_ms=0, stamp=True,
-                                         **self._settings) as venue:  # type: ignore[arg-type]
+                                         **self._settings) as venue:
                     screen.say(f"exchange up at {venue.rest_url}, a process of its own")
                     async with mx.Client(venue.rest_url, venue.access_key, venue.secret) as client:
                         ticker = asyncio.get_running_loop().create_task(self._draw())
@@ -133,7 +134,8 @@ class Demo:
         took = time.monotonic() - began
         depth = sum(sum(book.depth) for book in books)
         self._screen.say(f"three books LIVE after {1000 * took:.0f} ms, {depth} levels")
-        self._claims.append(Claim("three books LIVE over a real socket", True, f"{1000 * took:.0f} ms"))
+        self._claims.append(Claim("three books LIVE over a real socket", True,
+                                  f"{1000 * took:.0f} ms"))
 
     async def _measure(self) -> None:
         if self._screen.is_live:
@@ -227,8 +229,8 @@ class Demo:
     def _count(self, client: mx.Client) -> None:
         books = [client.market.books[symbol] for symbol in SYMBOLS]
         gaps, repairs = sum(b.gaps for b in books), sum(b.repairs for b in books)
-        self._claims.append(Claim("every gap was repaired", gaps >= 1 and repairs == gaps,
-                                  f"{self._probe.frames} depth frames, gaps {gaps}, repaired {repairs}"))
+        counts = f"{self._probe.frames} depth frames, gaps {gaps}, repaired {repairs}"
+        self._claims.append(Claim("every gap was repaired", gaps >= 1 and repairs == gaps, counts))
         refused = sum(c.reader.malformed for c in client.market.pool.connections)
         self._claims.append(Claim("every frame was understood", refused == 0, f"{refused} refused"))
 

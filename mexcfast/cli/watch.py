@@ -44,8 +44,8 @@ async def watch(symbols: Sequence[str], *, sim: bool, endpoint: str | None, seco
                 ChildExchange(symbols=[topic.symbol for topic in wanted]))
             where = venue.rest_url
         client = await stack.enter_async_context(mx.Client(where))
-        screen = stack.enter_context(Screen(f"{client.endpoint.ws_url}   Ctrl-C ends", levels=levels,
-                                            lines=5))
+        screen = stack.enter_context(Screen(f"{client.endpoint.ws_url}   Ctrl-C ends",
+                                            levels=levels, lines=5))
         watcher = _Watcher(screen)
         client.subscribe(watcher, wanted)
         books = [client.market.books[topic.symbol] for topic in wanted]

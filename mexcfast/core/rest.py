@@ -350,6 +350,14 @@ class Endpoint:
             ws_url = "ws" + rest_url.removeprefix("http").rstrip("/") + "/edge"
         return cls(rest_url, ws_url, **more)
 
+    @property
+    def expiry_ms(self) -> int:
+        """How long after its signed time the venue still takes a request, with a second's margin.
+
+        10 s unless Recv-Window says otherwise (protocol.md 3.4).
+        """
+        return ((10 if self.recv_window_s is None else self.recv_window_s) + 1) * 1000
+
     def limit(self, route: Route) -> tuple[int, int]:
         """count, window_ms of the route's budget group."""
         return self.limits.get(route.group, (route.count, route.window_ms))

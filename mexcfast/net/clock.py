@@ -64,7 +64,7 @@ class Clock:
         self._bounds.clear()
 
     def venue_ms(self) -> int:
-        """The time to sign with, at or slightly behind the venue's; before a ping the wall clock."""
+        """The time to sign with: at or just behind the venue's; before a ping the wall clock."""
         if not self._bounds:
             return self.wall_ms()
         return (self.monotonic_ns() + self._lowest_ns) // MS

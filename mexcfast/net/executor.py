@@ -18,6 +18,7 @@ A cancelled task cannot know whether its write left: net/orders keeps such order
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -232,10 +233,9 @@ class Executor:
             raise ConfigError(f"{name} changes nothing: use request()")
         request = prepare(self.endpoint, route, body=body)
         budget = self._budget(route)
-        try:
+        # When this fails it stays due, and the write goes out with the time we have.
+        with contextlib.suppress(NetworkError, VenueError):
             await self._resync_if_due(route)
-        except (NetworkError, VenueError):
-            pass    # tried, and due again; the write goes out with the time we have
         if self.wait_for_budget if wait is None else wait:
             try:
                 await budget.take(route.lane if lane is None else lane)

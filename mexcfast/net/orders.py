@@ -123,6 +123,12 @@ class Orders:
         except MexcfastError:
             del self._unresolved[name]      # raised before sending only
             raise
+        except asyncio.CancelledError:
+            # It left before this moment, if it left.
+            self._unresolved[name] = Unknown(
+                ConnectionLost("the call was cancelled"), intent.symbol, name,
+                ts_sent_ms=self._executor.clock.venue_ms())
+            raise
         self._settle(outcome)
         return outcome
 
@@ -218,13 +224,17 @@ class Orders:
 
     # -- the resolver ----------------------------------------------------------------------------
 
-    async def resolve(self, unknown: Unknown, *, asks: int = 3,
-                      pause_s: float = 0.5) -> Accepted | Rejected | Unknown:
+    async def resolve(self, unknown: Unknown, *, asks: int = 3, pause_s: float = 0.5,
+                      expiry_ms: int | None = None) -> Accepted | Rejected | Unknown:
         """Ask the venue what became of an order whose outcome is Unknown.
 
-        Found: Accepted, with the order. Absent at every one of `asks` looks, pause_s apart:
-        Rejected(NotFound), the proof that allows a new order. Anything else: still Unknown.
-        A late order could still arrive after the first look, hence several (protocol.md 4).
+        Found: Accepted, with the order. Absent: Rejected(NotFound), the proof that allows a new
+        order; it needs `asks` looks pause_s apart that all find nothing, the last of them after
+        the request has expired. Until then a late request could still be taken: the venue refuses
+        it only once its signed time is outside the window (protocol.md 3.4).
+        Anything else: still Unknown.
+        expiry_ms: that window; None takes the endpoint's, 10 s by default. So an absent order may
+        take that long to prove; a live one is found at the first look.
         """
         symbol, name = unknown.symbol, unknown.client_order_id
         if symbol is None or name is None:
@@ -232,21 +242,28 @@ class Orders:
         if asks < 2:
             raise IntentError("asks", asks, "at least 2: one look proves nothing")
         check_client_order_id(name)
-        absent: NotFound | None = None
-        for ask in range(asks):
-            if ask:
-                await asyncio.sleep(pause_s)
+        clock = self._executor.clock
+        if expiry_ms is None:
+            expiry_ms = self._executor.endpoint.expiry_ms
+        expires_ms = expiry_ms + (clock.venue_ms() if unknown.ts_sent_ms is None
+                                  else unknown.ts_sent_ms)
+        looks = 0
+        while True:
+            has_expired = clock.venue_ms() > expires_ms
             try:
                 order = await self.get_by_client_id(symbol, name)
             except NotFound as error:
-                absent = error
-                continue
+                looks += 1
+                if looks >= asks and has_expired:
+                    outcome = Rejected(error, symbol, name)
+                    self._settle(outcome)
+                    return outcome
             except MexcfastError as error:
                 return Unknown(error, symbol, name, ts_sent_ms=unknown.ts_sent_ms)
-            return self._resolved(unknown, order)
-        outcome = Rejected(absent or NotFound(None), symbol, name)
-        self._settle(outcome)
-        return outcome
+            else:
+                return self._resolved(unknown, order)
+            left_s = (expires_ms + 1 - clock.venue_ms()) / 1000
+            await asyncio.sleep(max(pause_s, left_s if looks >= asks - 1 else 0.0))
 
     def _resolved(self, unknown: Unknown, order: Order) -> Accepted | Rejected | Unknown:
         if order.client_order_id != unknown.client_order_id or order.symbol != unknown.symbol:

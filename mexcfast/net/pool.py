@@ -16,7 +16,7 @@ from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.listener import Listener
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
-from mexcfast.errors import MexcfastError, VenueError
+from mexcfast.errors import BookError, MexcfastError, VenueError
 from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
 from mexcfast.net.repair import Fetch, Repairer
 
@@ -51,8 +51,13 @@ class Pool:
     def subscribe(self, listener: Listener, topic: Topic) -> None:
         """Send a topic's frames to a listener, subscribing when it is the first.
 
-        Public topics only; private pushes come with login(). A depth topic keeps a book as well.
+        Public topics only; private pushes come with login(). A depth topic keeps a book as well;
+        BookError when the contract's book is kept by depth of another kind.
         """
+        other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
+        if other is not None and other != topic:
+            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a contract, "
+                            f"{topic} was asked for")
         home = self._homes.get(topic)
         if home is None:
             home = self._place(topic)
@@ -92,6 +97,10 @@ class Pool:
             route.book.stop()
             route.book = None
             self.books.pop(topic.symbol, None)
+
+    def depth_topic(self, symbol: str) -> Topic | None:
+        """The topic that keeps this contract's book; None when there is none."""
+        return next((t for t in self._homes if t.channel == "depth" and t.symbol == symbol), None)
 
     def state_of(self, topic: Topic) -> TopicState | None:
         """Where a topic stands; None when nobody subscribed to it."""
@@ -170,8 +179,11 @@ class Pool:
             self._tell(listener.on_disconnected, connection.name, why)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
-        """Keep the reason where users look for it."""
+        """Keep the reason where users look for it, and tell who wanted the topic."""
         self.refusals[topic] = why
+        if topic is not None:
+            for listener in list(self._listeners.get(topic, ())):
+                self._tell(listener.on_refused, topic, why)
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
         """A book reported a gap or lost its footing."""
