@@ -59,6 +59,11 @@ cdef class Route:
             found += [each for each in self.book.listeners if each not in found]
         return found
 
+    def forget_receipts(self):
+        """Start the silence clocks anew: another socket delivers from now on."""
+        self.last_recv_ns = {}
+        self.depth_recv_ns = 0
+
 
 cdef class Reader:
     """Parses frames and calls hooks.

@@ -84,7 +84,9 @@ class Pool:
         listeners.remove(listener)
         home = self._homes[topic]
         route = home.reader.route(topic.symbol)
-        home.reader.forget(topic.push, topic.symbol, listener)
+        if not any(self._shares_pushes(topic, other) and listener in some
+                   for other, some in self._listeners.items()):
+            home.reader.forget(topic.push, topic.symbol, listener)
         if topic.channel == "depth" and route.book is not None and listener in route.book.listeners:
             # a new list: a hook may unsubscribe while the old one is being told
             route.book.listeners = [each for each in route.book.listeners if each is not listener]
@@ -97,6 +99,11 @@ class Pool:
             route.book.stop()
             route.book = None
             self.books.pop(topic.symbol, None)
+
+    def _shares_pushes(self, topic: Topic, other: Topic) -> bool:
+        """Both come as the same pushes on the same socket, like two intervals of candles."""
+        return (other != topic and (other.push, other.symbol) == (topic.push, topic.symbol)
+                and self._homes.get(other) is self._homes.get(topic))
 
     def depth_topic(self, symbol: str) -> Topic | None:
         """The topic that keeps this contract's book; None when there is none."""
@@ -179,8 +186,18 @@ class Pool:
             self._tell(listener.on_disconnected, connection.name, why)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
-        """Keep the reason where users look for it, and tell who wanted the topic."""
+        """Keep the reason where users look for it, and tell who wanted the topic.
+
+        A book without a stream would look LIVE on its snapshot alone: it is stopped.
+        """
         self.refusals[topic] = why
+        if topic is not None and connection.topics.get(topic) is TopicState.REFUSED:
+            book = self.books.get(topic.symbol) if topic.channel == "depth" else None
+            if book is not None:
+                self.repairer.forget(book)
+                old = book.state
+                book.stop()
+                connection.reader.settle(book, old, Change.STALE)
         if topic is not None:
             for listener in list(self._listeners.get(topic, ())):
                 self._tell(listener.on_refused, topic, why)
