@@ -1,13 +1,13 @@
-"""core/book: reading a book, its edges and its refusals (its agreement with a model: test_depth)."""
+"""core/book: reading a book, its edges and its refusals (agreement with a model: test_depth)."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 import pytest
+from models.frames import levels, snapshot_text
 
 from mexcfast.core.depth import OrderBook
-from tests.core.test_depth import levels, snapshot_text
 
 
 def book_of(asks=(), bids=()) -> OrderBook:

@@ -1,4 +1,4 @@
-"""core/listener: its Python face, and a strategy compiled outside against the package's .pxd files."""
+"""core/listener: its Python face, and a strategy compiled outside against the .pxd files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from models.frames import TEXT, Control, depth, reader_with_book, snap
 
 import mexcfast
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.listener import ABI_NUMBER, Listener, overrides
 from mexcfast.core.reader import Reader
-from tests.core.test_reader import TEXT, Control, depth, reader_with_book, snap
 
 HOOKS = ("on_book", "on_book_state", "on_event", "on_frame", "on_connected", "on_disconnected",
          "on_reconnected")

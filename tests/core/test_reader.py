@@ -6,34 +6,15 @@ import json
 import tracemalloc
 
 import pytest
+from models import json_model
+from models.frames import SYMBOL, TEXT, Control, depth, reader_with_book, snap
 
-from mexcfast.core.depth import Change, OrderBook, State
+from mexcfast.core.depth import Change, State
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import TAGS, Reader
 from mexcfast.errors import BookError, FrameError, MexcfastError
-from tests.core.test_depth import frame_text, levels, snapshot_text
-from tests.models import json_model
-from tests.models.book_model import Frame
 
 VECTORS = json_model.vectors("server->client")
-TEXT = {vector["name"]: vector["text"].encode() for vector in VECTORS}
-SYMBOL = "BTC_USDT"
-
-
-class Control:
-    """What the reader is attached to."""
-
-    def __init__(self):
-        self.controls, self.needs, self.faults = [], [], []
-
-    def on_control(self, event):
-        self.controls.append(event)
-
-    def on_need(self, book, change):
-        self.needs.append((book.symbol, change))
-
-    def on_fault(self, fault, where):
-        self.faults.append((fault, where))
 
 
 class Everything(Listener):
@@ -68,28 +49,6 @@ class OnlyBook(Listener):
 
     def on_book(self, book):
         self.calls += 1
-
-
-def reader_with_book(*listeners):
-    control = Control()
-    reader = Reader(control)
-    book = OrderBook(SYMBOL)
-    reader.route(SYMBOL).book = book
-    book.listeners = list(listeners)
-    for listener in listeners:
-        reader.listen("push.depth", SYMBOL, listener)
-    return control, reader, book
-
-
-def depth(begin, end, asks=(), bids=()):
-    return frame_text(Frame(begin, end, levels(*asks), levels(*bids), True)).encode()
-
-
-def snap(reader, book, version, asks=(), bids=()):
-    old = book.state
-    change = book.load_snapshot(snapshot_text(version, levels(*asks), levels(*bids)))
-    reader.settle(book, old, change)
-    return change
 
 
 class BookHooks(Listener):

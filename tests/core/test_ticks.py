@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from models.json_model import fits
 
 from mexcfast.core.ticks import to_fixed, to_float, to_ticks
-from tests.models.json_model import fits
 
 LARGEST = 2**63 - 1
 mantissas = st.integers(-LARGEST, LARGEST)
@@ -103,7 +103,7 @@ def test_exponents_and_zeros_that_meet_are_read():
 @pytest.mark.parametrize("value", [None, True, b"1", [1], 1j, float("nan"), float("inf"),
                                    Decimal("NaN"), Decimal("-Infinity"), 2**63])
 def test_objects_that_are_no_number(value):
-    with pytest.raises(ValueError, match="stop is .*allowed"):
+    with pytest.raises(ValueError, match=r"stop is .*allowed"):
         to_fixed(value, "stop")
 
 
