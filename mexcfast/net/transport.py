@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import picows
@@ -92,9 +93,10 @@ def _stream_class() -> type[Any]:
     except (ImportError, ValueError) as fault:  # ValueError: Cython found a class of another size
         log.warning("native listener unavailable (%s); the Python-level listener is used", fault)
         return PythonStream
-    if picows.__version__ != BUILT_AGAINST:
+    installed = version("picows")
+    if installed != BUILT_AGAINST:
         log.warning("picows %s is installed, mexcfast was built against %s; the Python-level "
-                    "listener is used", picows.__version__, BUILT_AGAINST)
+                    "listener is used", installed, BUILT_AGAINST)
         return PythonStream
     return NativeStream
 

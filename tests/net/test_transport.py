@@ -199,7 +199,7 @@ def test_the_native_listener_is_the_default():
 
 
 def test_another_picows_falls_back(monkeypatch, caplog):
-    monkeypatch.setattr(picows, "__version__", "2.9.9")
+    monkeypatch.setattr(transport, "version", lambda name: "2.9.9")
     with caplog.at_level(logging.WARNING, "mexcfast.net"):
         assert transport._stream_class() is PythonStream
     assert "2.9.9" in caplog.text and BUILT_AGAINST in caplog.text
