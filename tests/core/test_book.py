@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from mexcfast.core.depth import OrderBook
-from tests.core.test_depth import levels, snapshot_text
+from core.test_depth import levels, snapshot_text
 
 
 def book_of(asks=(), bids=()) -> OrderBook:

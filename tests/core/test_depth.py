@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.errors import BookError, FrameError
-from tests.models import json_model
-from tests.models.book_model import BookModel, Frame, Level
+from models import json_model
+from models.book_model import BookModel, Frame, Level
 
 SYMBOL = "BTC_USDT"
 VECTORS = {v["name"]: v["text"] for v in json_model.vectors("server->client")}

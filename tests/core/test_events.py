@@ -14,9 +14,9 @@ from mexcfast.core import events
 from mexcfast.core.channels import CHANNELS, Channel, snake
 from mexcfast.core.events import Event, parse_frame
 from mexcfast.errors import FrameError
-from tests.core.test_frame import same
-from tests.models import json_model as model
-from tests.models.json_model import Number, Pairs
+from core.test_frame import same
+from models import json_model as model
+from models.json_model import Number, Pairs
 
 VECTORS = model.vectors("server->client")
 BY_NAME = {vector["name"]: vector["text"] for vector in VECTORS}
@@ -199,8 +199,8 @@ def test_ids_beyond_a_double(number, as_text):
 ])
 def test_decimals_keep_every_digit(text):
     event = parse_frame('{"channel":"push.personal.position","data":{"holdAvgPrice":%s}}' % text)
-    assert event.average_price == float(text.strip('"'))
-    assert str(event.decimal("average_price")) == str(Decimal(text.strip('"')))
+    assert event.hold_average_price == float(text.strip('"'))
+    assert str(event.decimal("hold_average_price")) == str(Decimal(text.strip('"')))
     assert event.to_dict()["data"]["holdAvgPrice"] == json.loads(text)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mexcfast.core.events import parse_frame
 from mexcfast.core.frame import KEY_IDS, MAX_INFLATED, NAMED_KEYS, NAMED_TAGS
 from mexcfast.errors import FrameError
-from tests.models import json_model as model
+from models import json_model as model
 
 VECTORS = model.vectors("server->client")
 TEXTS = [vector["text"].encode() for vector in VECTORS]
