@@ -130,18 +130,20 @@ cdef class Book:
         return True
 
     cdef void _widen(self, int32_t steps, bint prices) noexcept nogil:
+        cdef Side* s
         cdef int side
         cdef uint32_t i
         for side in range(2):
-            for i in range(self.sides[side].n):
+            s = &self.sides[side]
+            for i in range(s.n):
                 if prices:
-                    self.sides[side].keys[i] *= POW10[steps]
+                    s.keys[i] *= POW10[steps]
                 else:
-                    self.sides[side].entries[i].quantity *= POW10[steps]
+                    s.entries[i].quantity *= POW10[steps]
         if prices:
-            self.price_scale += steps
+            self.price_scale = self.price_scale + steps
         else:
-            self.quantity_scale += steps
+            self.quantity_scale = self.quantity_scale + steps
 
     cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil:
         cdef int32_t price_scale = self.price_scale, quantity_scale = self.quantity_scale
