@@ -23,8 +23,10 @@ cdef class Book:
         readonly int32_t price_scale      # prices inside are price * 10**price_scale
         readonly int32_t quantity_scale
 
-    # Both sides' levels to the book's scales, in place. 0; 1 when one does not fit (the book is as before).
-    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil
+    # Both sides' levels to the book's scales, in place. 0; 1 when one does not fit and the book is
+    # as before.
+    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids,
+                     uint32_t n_bids) noexcept nogil
     # Room for n more levels on one side. 0, or -1 when memory is short.
     cdef int reserve(self, int side, uint32_t n) noexcept nogil
     # One level, prepared and reserved for; quantity 0 deletes.
@@ -44,7 +46,8 @@ cdef class Book:
                 else -self.sides[side].keys[self.sides[side].n - 1])
 
     cdef inline int64_t top_quantity(self, int side) noexcept nogil:
-        return self.sides[side].entries[self.sides[side].n - 1].quantity if self.sides[side].n else 0
+        return (self.sides[side].entries[self.sides[side].n - 1].quantity
+                if self.sides[side].n else 0)
 
     cdef object _price(self, int side, uint32_t i)
     cdef object _quantity(self, int side, uint32_t i)

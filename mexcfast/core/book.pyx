@@ -44,11 +44,12 @@ cdef int side_of(object side) except -1:
         return ASK
     if side in ("sell", "bid", "bids"):
         return BID
-    raise ValueError(f"side is {side!r}; allowed: 'buy' (walks the asks) or 'sell' (walks the bids)")
+    raise ValueError(
+        f"side is {side!r}; allowed: 'buy' (walks the asks) or 'sell' (walks the bids)")
 
 
 cdef int scaled(object value, int32_t scale, str name, int64_t* out) except -1:
-    """value * 10**scale, rounded down. 0; 1 when it is beyond any level, `out` then has its sign."""
+    """value * 10**scale, rounded down. 0; 1 when beyond any level, `out` then has its sign."""
     cdef Fixed fixed
     fixed_from_object(value, &fixed, name)
     if fixed.scale > scale:
@@ -145,7 +146,8 @@ cdef class Book:
         else:
             self.quantity_scale = self.quantity_scale + steps
 
-    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil:
+    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids,
+                     uint32_t n_bids) noexcept nogil:
         cdef int32_t price_scale = self.price_scale, quantity_scale = self.quantity_scale
         cdef int32_t more_price, more_quantity
         scales_of(asks, n_asks, &price_scale, &quantity_scale)

@@ -214,7 +214,8 @@ cdef class OrderBook(Book):
         """All levels of one frame or none."""
         if self.prepare(asks, n_asks, bids, n_bids):
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
-                             f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
+                             f"{self.price_scale} price and {self.quantity_scale} quantity "
+                             "decimals")
         if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
         self.put_all(ASK, asks, n_asks)
@@ -243,7 +244,7 @@ cdef class OrderBook(Book):
         return NEED_SNAPSHOT
 
     cdef int _keep(self, Message m, int64_t ts_recv_ns) except -1:
-        """Keep a frame for later: 1; 0 when the bounds are passed and all kept frames were dropped."""
+        """Keep a frame for later: 1; 0 when the bounds are passed, all kept ones are dropped."""
         cdef uint32_t wanted = m.n_asks + m.n_bids
         cdef uint32_t cap
         cdef void* moved
@@ -296,7 +297,8 @@ cdef class OrderBook(Book):
             moving = self.pending[i]
             j = i
             while j > 0 and (self.pending[j - 1].end > moving.end or (
-                    self.pending[j - 1].end == moving.end and self.pending[j - 1].begin > moving.begin)):
+                    self.pending[j - 1].end == moving.end
+                    and self.pending[j - 1].begin > moving.begin)):
                 self.pending[j] = self.pending[j - 1]
                 j -= 1
             self.pending[j] = moving
@@ -355,7 +357,8 @@ cdef class OrderBook(Book):
         cdef uint32_t i
         cdef Field* field
         if m.tag != TAG_REPLY:
-            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 40)]!r}")
+            raise FrameError(f"{what} of {self.symbol} is a stream frame: "
+                             f"{m.text[:min(m.size, 40)]!r}")
         for i in range(m.n_top):
             field = &m.top[i]
             if field.key_id == KEY_SUCCESS and field.value.kind not in (TRUE_VALUE, NULL_VALUE):
@@ -376,7 +379,8 @@ cdef class OrderBook(Book):
             elif members[i].key_id == KEY_BIDS:
                 bids = members[i].value.kind == ARRAY
         if not asks or not bids:
-            raise FrameError(f"{what} of {self.symbol} has no list of {'bids' if asks else 'asks'}: "
+            side = "bids" if asks else "asks"
+            raise FrameError(f"{what} of {self.symbol} has no list of {side}: "
                              f"{m.text[:min(m.size, 40)]!r}")
         return 0
 
@@ -450,7 +454,8 @@ cdef class OrderBook(Book):
         for row in range(m.n_rows):
             field = m.find(row, KEY_VERSION)
             if field == NULL or number_of(&field.value) or field.value.scale:
-                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
+                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer "
+                                 "version")
             self._refuse_sides(m, &m.fields[m.rows[row].field],
                                m.rows[row + 1].field - m.rows[row].field, "depth commit")
             order.append((field.value.mantissa, row))

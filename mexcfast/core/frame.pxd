@@ -105,6 +105,9 @@ cdef class Message:
                      uint32_t key_size) noexcept nogil
 
 cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil
-cdef int number_of(Value* value) noexcept nogil     # a STRING that is a number becomes NUMBER: 0, else -1
-cdef int long_number_of(Value* value) noexcept nogil    # the same; one that does not fit is BIG_NUMBER
-cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil
+# A STRING that is a number becomes NUMBER: 0, else -1.
+cdef int number_of(Value* value) noexcept nogil
+# The same; one that does not fit is BIG_NUMBER.
+cdef int long_number_of(Value* value) noexcept nogil
+cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out,
+                         Py_ssize_t cap) noexcept nogil

@@ -1,21 +1,21 @@
 """One venue text -> a tagged Message (protocol.md 6 to 9), in a single pass for any key order.
 
-The pass does not know the channel yet, for the venue often sends it last: it collects the members of
-`data` by key, levels apart, and the channel's row in channels.CHANNELS is checked afterwards.
+The pass does not know the channel yet, for the venue often sends it last: it collects the members
+of `data` by key, levels apart, and the channel's row in channels.CHANNELS is checked afterwards.
 """
 
 import zlib
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from mexcfast.core.scan cimport (
-    ABSENT, ARRAY, BIG_NUMBER, Cursor, ESCAPED, FALSE_VALUE, INTEGRAL, MAX_TEXT, NULL_VALUE, NUMBER,
-    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, fail, peek, scan_number,
-    scan_string, scan_value, skip_space,
+    ABSENT, ARRAY, BIG_NUMBER, Cursor, ESCAPED, FALSE_VALUE, MAX_TEXT, NULL_VALUE, NUMBER,
+    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, peek, scan_string,
+    scan_value, skip_space,
 )
 from mexcfast.core.ticks cimport Fixed, MAX_SCALE, fixed_from_text
 
@@ -51,7 +51,8 @@ cdef uint8_t SCHEMA[N_TAGS][N_KEYS]
 _names_kept = []          # the bytes that Slot.name points into
 
 
-cdef inline void ends_of(const char* name, uint32_t size, uint64_t* head, uint64_t* tail) noexcept nogil:
+cdef inline void ends_of(const char* name, uint32_t size, uint64_t* head,
+                         uint64_t* tail) noexcept nogil:
     head[0] = 0
     tail[0] = 0
     if size >= 8:
@@ -134,7 +135,8 @@ cdef inline int hex_of(char byte) noexcept nogil:
     return byte - 48 if byte <= 57 else (byte | 32) - 87
 
 
-cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil:
+cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out,
+                         Py_ssize_t cap) noexcept nogil:
     """Resolve the escapes of a checked JSON string into UTF-8; bytes written.
 
     -1 when cap is short or half a surrogate pair stands alone: UTF-8 has no form for it.
@@ -456,7 +458,8 @@ cdef class Message:
             return -1
         if number_of(&price) or price.mantissa <= 0 or price.scale > MAX_SCALE:
             self.levels_at = price.text
-            self.levels_why = "a level's price is no number above 0 that fits 63 bits and 18 decimals"
+            self.levels_why = (
+                "a level's price is no number above 0 that fits 63 bits and 18 decimals")
             return 1
         skip_space(c)
         if peek(c) != b",":
@@ -468,7 +471,8 @@ cdef class Message:
             return -1
         if number_of(&quantity) or quantity.mantissa < 0 or quantity.scale > MAX_SCALE:
             self.levels_at = quantity.text
-            self.levels_why = "a level's quantity is no number from 0 that fits 63 bits and 18 decimals"
+            self.levels_why = (
+                "a level's quantity is no number from 0 that fits 63 bits and 18 decimals")
             return 1
         out.price = price.mantissa
         out.price_scale = price.scale
@@ -568,7 +572,8 @@ cdef class Message:
                 self.tag = TAG_ACK
         else:
             self.tag = <uint8_t>look_up(channel_slots, self.channel.text, self.channel.size)
-            if self.tag == 0 and self.channel.size >= 3 and memcmp(self.channel.text, b"rs.", 3) == 0:
+            if self.tag == 0 and self.channel.size >= 3 and memcmp(
+                    self.channel.text, b"rs.", 3) == 0:
                 self.tag = TAG_ACK
         if self.tag == TAG_UNKNOWN:
             if self.symbol.kind == STRING:
@@ -594,7 +599,8 @@ cdef class Message:
         elif self.has_rows:
             if self.tag != TAG_DEAL and self.tag != TAG_TICKERS and self.tag != TAG_ACK \
                     and self.tag != TAG_ERROR:
-                return self._refuse("a list where an object was expected", self.data.text, "data", 4)
+                return self._refuse("a list where an object was expected", self.data.text,
+                                    "data", 4)
         elif self.data.kind > NULL_VALUE and self.data.kind != OBJECT and self.tag > TAG_ACK:
             return self._refuse("neither object nor list", self.data.text, "data", 4)
         for i in range(self.n_fields):
@@ -642,7 +648,8 @@ cdef class Message:
         cdef uint32_t i
         cdef int64_t begin = 0, end = 0, version = -1
         if self.data.kind != OBJECT:
-            return self._refuse("no object", self.data.text if self.data.kind else self.text, "data", 4)
+            return self._refuse("no object", self.data.text if self.data.kind else self.text,
+                                "data", 4)
         if self.symbol_size == 0:
             return self._refuse("missing or empty", self.text, "symbol", 6)
         if self.levels_why != NULL:
@@ -688,7 +695,8 @@ cdef class Message:
         name = (self.bad_key[:min(self.bad_key_size, 40)].decode(errors="replace")
                 if self.bad_key != NULL else "")
         seen = self.text[where:stop]
-        return FrameError(f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
+        return FrameError(
+            f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
 
     cdef int decode(self, const char* text, Py_ssize_t size) except -1:
         self.inflated = None
@@ -721,7 +729,7 @@ cdef class Message:
 
 
 cdef bytes inflate(bytes packed):
-    """The text of one gzip frame (protocol.md 5.3); FrameError when it is cut, broken or too large."""
+    """The text of one gzip frame (protocol.md 5.3); FrameError when cut, broken or too large."""
     reader = zlib.decompressobj(wbits=31)
     try:
         text = reader.decompress(packed, MAX_INFLATED)
@@ -729,5 +737,6 @@ cdef bytes inflate(bytes packed):
         raise FrameError(f"gzip frame of {len(packed)} bytes: {fault}") from None
     if not reader.eof or reader.unused_data:
         raise FrameError(
-            f"gzip frame of {len(packed)} bytes is cut, padded or holds more than {MAX_INFLATED} bytes")
+            f"gzip frame of {len(packed)} bytes is cut, padded or holds more than "
+            f"{MAX_INFLATED} bytes")
     return text

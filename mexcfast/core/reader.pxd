@@ -10,12 +10,12 @@ cdef class Route:
         readonly str symbol            # "" for channels without one
         bytes name                     # symbol in UTF-8
         public OrderBook book          # None when nobody wants one
-        # Lists of listeners are replaced, never changed: a hook may listen or forget while one is read.
+        # Lists of listeners are replaced, never changed: a hook may alter them while one is read.
         dict events                    # tag -> list of listeners with on_event
         dict frame_listeners           # tag -> list of listeners with on_frame
         list depth_frame_listeners     # the same for depth, None when there are none
-        readonly dict last_recv_ns     # tag -> wall clock of the last frame, kept for silence clocks
-        readonly int64_t depth_recv_ns # the same for depth, without an object
+        readonly dict last_recv_ns     # tag -> wall clock of the last frame, for silence clocks
+        readonly int64_t depth_recv_ns  # the same for depth, without an object
 
 cdef class Reader:
     cdef:
@@ -31,7 +31,7 @@ cdef class Reader:
         readonly int64_t unknown       # frames of unknown channels
         readonly int64_t unrouted      # frames nobody subscribed to
 
-    # One whole frame. Never raises for bad bytes or a listener's fault: those go to control.on_fault.
+    # One whole frame. Bad bytes and a listener's faults go to control.on_fault.
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
     cdef Route _find(self, const char* name, uint32_t size)
     cdef int _depth(self, Message m, int64_t ts_recv_ns) except -1
@@ -39,5 +39,6 @@ cdef class Reader:
     cdef int _settle(self, OrderBook book, State old, Change change) except -1
     cdef int _fault(self, object fault, str where) except -1
     cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1
-    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
+    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,
+                      int64_t ts_recv_ns) except -1
     cdef int _book_moved(self, OrderBook book) except -1

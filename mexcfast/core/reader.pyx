@@ -1,4 +1,4 @@
-"""Bytes in, hooks out: routes frames to books and listeners. Sockets and tapes feed the same Reader."""
+"""Bytes in, hooks out: routes frames to books and listeners. Sockets and tapes feed a Reader."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -31,7 +31,7 @@ cdef uint32_t hash_of(const char* name, uint32_t size) noexcept nogil:
 
 
 cdef int enlist(dict table, int tag, Listener listener, bint wants) except -1:
-    """Add a listener to the tag's list, once; one that overrides no hook only makes the tag known."""
+    """Add a listener to the tag's list, once; one that overrides nothing makes the tag known."""
     cdef list known = table.get(tag, [])
     if wants and listener not in known:
         table[tag] = [*known, listener]
@@ -97,7 +97,8 @@ cdef class Reader:
         return route
 
     def _enter(self, Route route):
-        cdef uint32_t i = hash_of(PyBytes_AS_STRING(route.name), PyBytes_GET_SIZE(route.name)) & self.mask
+        cdef uint32_t i = self.mask & hash_of(PyBytes_AS_STRING(route.name),
+                                              PyBytes_GET_SIZE(route.name))
         while self.slots[i] is not None:
             i = (i + 1) & self.mask
         self.slots[i] = route
@@ -117,8 +118,8 @@ cdef class Reader:
     def listen(self, str channel not None, str symbol not None, Listener listener not None):
         """Send a channel's frames to a listener; symbol "" for channels without one.
 
-        channel: the push's name on the wire, for example "push.deal". For push.depth with a book the
-        book's own listeners receive; this adds the raw frames.
+        channel: the push's name on the wire, for example "push.deal". For push.depth with a book
+        the book's own listeners receive; this adds the raw frames.
         Raises ValueError for a channel that core/channels does not list.
         """
         cdef Route route
@@ -148,7 +149,7 @@ cdef class Reader:
             self.feed("", 0, ts_recv_ns)
 
     def settle(self, OrderBook book not None, State old, Change change):
-        """Tell listeners what a snapshot or commits, loaded by the pool, changed. old: state before."""
+        """Tell listeners what a loaded snapshot or commits changed. old: the state before."""
         self._settle(book, old, change)
 
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
@@ -164,7 +165,8 @@ cdef class Reader:
             m.size = 0                # the text is the socket's again
             self.message = m
 
-    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
+    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,
+                      int64_t ts_recv_ns) except -1:
         if size >= 2 and <uint8_t>text[0] == 0x1F:
             try:
                 m.decode(text, size)

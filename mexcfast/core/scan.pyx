@@ -177,7 +177,8 @@ cdef int scan_number(Cursor* c, Value* out) noexcept nogil:
     return 0
 
 
-cdef int scan_literal(Cursor* c, Value* out, const char* word, int size, uint8_t kind) noexcept nogil:
+cdef int scan_literal(Cursor* c, Value* out, const char* word, int size,
+                      uint8_t kind) noexcept nogil:
     if c.end - c.p < size or memcmp(c.p, word, size) != 0:
         return fail(c, "a value was expected")
     out.text = c.p

@@ -1,7 +1,8 @@
 """One socket: opens, logs in, subscribes, pings, and comes back after every loss.
 
 States: CONNECTING -> OPEN -> LOST -> CONNECTING ... -> CLOSED. A topic on it is WAITING (not asked
-for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or REFUSED.
+for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or
+REFUSED.
 Source: protocol.md 5, 6, 8.
 """
 
@@ -135,7 +136,8 @@ class Connection:
 
     def start(self) -> None:
         """Run until close()."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"mexcfast {self.name}")
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name=f"mexcfast {self.name}")
 
     async def close(self) -> None:
         """Close the socket and stop for good."""
@@ -341,7 +343,8 @@ class Connection:
         if asked.topic in self.topics and asked.method.startswith("sub."):
             self.topics[asked.topic] = TopicState.REFUSED if refusal else TopicState.LIVE
         if refusal:
-            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "", refusal)
+            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "",
+                        refusal)
             self._keeper.on_topic_refused(self, asked.topic, refusal)
 
     def _check_acknowledgements(self, now_ns: int) -> None:

@@ -1,8 +1,8 @@
 """Which topic lives on which socket, and the books on them.
 
-Sockets are opened when topics need them, at most 30 topics each (protocol.md 5.2). A book belongs to
-the socket that carries its depth topic: when that is lost the book is not LIVE, and when it is back
-the book starts again from a new snapshot.
+Sockets are opened when topics need them, at most 30 topics each (protocol.md 5.2). A book belongs
+to the socket that carries its depth topic: when that is lost the book is not LIVE, and when it is
+back the book starts again from a new snapshot.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Pool:
         """
         other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
         if other is not None and other != topic:
-            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a contract, "
-                            f"{topic} was asked for")
+            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a "
+                            f"contract, {topic} was asked for")
         home = self._homes.get(topic)
         if home is None:
             home = self._place(topic)

@@ -11,7 +11,6 @@ import time
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import picows
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from mexcfast.core.reader import Reader
@@ -104,7 +103,7 @@ def _stream_class() -> type[Any]:
 STREAM_CLASS = _stream_class()
 
 
-async def open_stream(url: str, reader: Reader, owner: Owner, *, timeout: float,
+async def open_stream(url: str, reader: Reader, owner: Owner, *, timeout: float,  # noqa: ASYNC109
                       stream_class: type[Any] | None = None) -> Stream:
     """A connected stream. Raises OSError, TimeoutError or picows.WSError when there is none.
 

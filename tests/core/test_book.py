@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from models.frames import levels, snapshot_text
 
 from mexcfast.core.depth import OrderBook
+from models.frames import levels, snapshot_text
 
 
 def book_of(asks=(), bids=()) -> OrderBook:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from models import json_model
-from models.book_model import BookModel, Frame, Level
-from models.frames import SYMBOL, commits_text, frame_text, levels, snapshot_text
 
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.errors import BookError, FrameError
+from models import json_model
+from models.book_model import BookModel, Frame, Level
+from models.frames import SYMBOL, commits_text, frame_text, levels, snapshot_text
 
 VECTORS = {v["name"]: v["text"] for v in json_model.vectors("server->client")}
 REST = {json.loads(line)["name"]: line[line.index('"response": ') + 12:line.rindex("}")]

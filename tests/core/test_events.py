@@ -9,13 +9,13 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mexcfast.core.events import Event, parse_frame
-from models import json_model as model
-from models.json_model import Number, Pairs, same
 
 from mexcfast.core import events
 from mexcfast.core.channels import CHANNELS, Channel, snake
+from mexcfast.core.events import Event, parse_frame
 from mexcfast.errors import FrameError
+from models import json_model as model
+from models.json_model import Number, Pairs, same
 
 VECTORS = model.vectors("server->client")
 BY_NAME = {vector["name"]: vector["text"] for vector in VECTORS}

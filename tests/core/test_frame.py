@@ -9,12 +9,12 @@ import re
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from mexcfast.core.events import parse_frame
-from models import json_model as model
-from models.json_model import same
 
+from mexcfast.core.events import parse_frame
 from mexcfast.core.frame import KEY_IDS, MAX_INFLATED, NAMED_KEYS, NAMED_TAGS
 from mexcfast.errors import FrameError
+from models import json_model as model
+from models.json_model import same
 
 VECTORS = model.vectors("server->client")
 TEXTS = [vector["text"].encode() for vector in VECTORS]

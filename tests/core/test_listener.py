@@ -10,12 +10,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from models.frames import TEXT, Control, depth, reader_with_book, snap
 
 import mexcfast
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.listener import ABI_NUMBER, Listener, overrides
 from mexcfast.core.reader import Reader
+from models.frames import TEXT, Control, depth, reader_with_book, snap
 
 HOOKS = ("on_book", "on_book_state", "on_event", "on_frame", "on_connected", "on_disconnected",
          "on_reconnected")

@@ -6,13 +6,13 @@ import json
 import tracemalloc
 
 import pytest
-from models import json_model
-from models.frames import SYMBOL, TEXT, Control, depth, reader_with_book, snap
 
 from mexcfast.core.depth import Change, State
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import TAGS, Reader
 from mexcfast.errors import BookError, FrameError, MexcfastError
+from models import json_model
+from models.frames import SYMBOL, TEXT, Control, depth, reader_with_book, snap
 
 VECTORS = json_model.vectors("server->client")
 

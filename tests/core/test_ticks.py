@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from models.json_model import fits
 
 from mexcfast.core.ticks import to_fixed, to_float, to_ticks
+from models.json_model import fits
 
 LARGEST = 2**63 - 1
 mantissas = st.integers(-LARGEST, LARGEST)

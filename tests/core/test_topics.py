@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from models import json_model
 
 from mexcfast.core import topics
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.sign import Signer
+from models import json_model
 
 REQUESTS = {v["name"]: v["frame"] for v in json_model.vectors("client->server")}
 BTC = "BTC_USDT"

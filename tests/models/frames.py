@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from models import json_model
-from models.book_model import Frame, Level
-
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.reader import Reader
+from models import json_model
+from models.book_model import Frame, Level
 
 SYMBOL = "BTC_USDT"
 TEXT = {v["name"]: v["text"].encode() for v in json_model.vectors("server->client")}

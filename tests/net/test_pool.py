@@ -8,8 +8,6 @@ import json
 
 import pytest
 from aiohttp import WSMsgType, web
-from models.book_model import Frame
-from models.frames import commits_text, frame_text, levels, snapshot_text
 
 from mexcfast.core import topics as T
 from mexcfast.core.depth import State
@@ -20,6 +18,8 @@ from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
 from mexcfast.net.pool import Pool
 from mexcfast.net.stream import NativeStream
 from mexcfast.net.transport import PythonStream
+from models.book_model import Frame
+from models.frames import commits_text, frame_text, levels, snapshot_text
 
 BTC = "BTC_USDT"
 QUICK = {"ping_interval": 0.2, "pong_deadline": 2.0, "acknowledge_timeout": 2.0,
@@ -247,7 +247,8 @@ def test_after_a_loss_everything_is_asked_for_again():
         for topic in wanted:
             pool.subscribe(me, topic)
         await watch.until(lambda: len(venue.seen) >= 4)
-        before = sorted(json.dumps(asked) for _, asked, _ in venue.seen if asked["method"] != "ping")
+        before = sorted(json.dumps(asked) for _, asked, _ in venue.seen
+                        if asked["method"] != "ping")
         await venue.sockets[0].close()
         await watch.until(lambda: len(venue.requests("sub.kline", 2)) == 2
                           and venue.requests("sub.tickers", 2))
@@ -284,7 +285,7 @@ def test_a_venue_that_is_not_there_yet():
         me = Me(watch)
         pool.subscribe(me, T.deals(BTC))
         connection = pool.connections[0]
-        while not connection.lost_because:
+        while not connection.lost_because:      # noqa: ASYNC110 - nobody is told of a first failure
             await asyncio.sleep(0)
         assert connection.lost_because.startswith(f"cannot connect to {url}")
         assert connection.state is ConnectionState.CONNECTING

@@ -10,9 +10,6 @@ import sys
 import picows
 import pytest
 from aiohttp import WSMsgType, web
-from models import json_model
-from models.book_model import Frame
-from models.frames import frame_text, snapshot_text
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.listener import Listener
@@ -20,6 +17,9 @@ from mexcfast.core.reader import TAGS, Reader
 from mexcfast.net import transport
 from mexcfast.net.stream import BUILT_AGAINST, NativeStream
 from mexcfast.net.transport import PythonStream, open_stream
+from models import json_model
+from models.book_model import Frame
+from models.frames import frame_text, snapshot_text
 
 VECTORS = json_model.vectors("server->client")
 both_classes = pytest.mark.parametrize("cls", [NativeStream, PythonStream])
