@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from mexcfast.core.book cimport Book
-from mexcfast.core.frame cimport Level, Message
+from mexcfast.core.frame cimport Field, Level, Message
 
 cpdef enum State:
     INIT = 0          # nothing known
@@ -52,6 +52,7 @@ cdef class OrderBook(Book):
     cdef Message _message(self)
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _refuse_reply(self, Message m, str what) except -1
+    cdef int _refuse_side(self, Message m, const Field* field) except -1
     cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,

@@ -24,9 +24,10 @@ from libc.string cimport memcmp, memcpy, memmove
 
 from mexcfast.core.book cimport ASK, BID, Book
 from mexcfast.core.frame cimport (
-    Field, KEY_CODE, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY, number_of,
+    Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
+    number_of,
 )
-from mexcfast.core.scan cimport ABSENT, FALSE_VALUE, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
 
 from mexcfast.errors import BookError, FrameError
 
@@ -357,6 +358,13 @@ cdef class OrderBook(Book):
             raise m.error()
         return 0
 
+    cdef int _refuse_side(self, Message m, const Field* field) except -1:
+        """FrameError when asks or bids are something else than a list; null is left to the caller."""
+        if field.value.kind != ARRAY and field.value.kind != NULL_VALUE:
+            m._refuse("no list of levels", field.value.text, field.key, field.key_size)
+            raise m.error()
+        return 0
+
     cdef Change _snapshot(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         cdef int64_t version = -1
         cdef int64_t ts_ms = -1
@@ -364,11 +372,18 @@ cdef class OrderBook(Book):
         cdef Field* field
         cdef uint32_t n
         cdef Field* members
+        cdef bint has_asks = False, has_bids = False
         self._refuse_reply(m, "depth snapshot")
         members, n = (m.fields, m.n_fields) if m.n_rows == 1 and not m.has_rows else (m.top, m.n_top)
         for i in range(n):
             field = &members[i]
-            if field.key_id == KEY_VERSION:
+            if field.key_id == KEY_ASKS or field.key_id == KEY_BIDS:
+                self._refuse_side(m, field)
+                if field.key_id == KEY_ASKS:
+                    has_asks = field.value.kind == ARRAY
+                else:
+                    has_bids = field.value.kind == ARRAY
+            elif field.key_id == KEY_VERSION:
                 if number_of(&field.value) or field.value.scale or field.value.mantissa < 0:
                     m._refuse("no integer from 0", field.value.text, field.key, field.key_size)
                     raise m.error()
@@ -378,6 +393,9 @@ cdef class OrderBook(Book):
                     ts_ms = field.value.mantissa
         if version < 0:
             raise FrameError(f"depth snapshot of {self.symbol} has no version: "
+                             f"{m.text[:min(m.size, 100)]!r}")
+        if not has_asks or not has_bids:
+            raise FrameError(f"depth snapshot of {self.symbol} lacks asks or bids: "
                              f"{m.text[:min(m.size, 100)]!r}")
         if self.state == STOPPED or (self.state == LIVE and version <= self.version):
             if version == self.version:
@@ -413,7 +431,7 @@ cdef class OrderBook(Book):
 
     cdef Change _commits(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         cdef list order = []
-        cdef uint32_t row
+        cdef uint32_t row, i
         cdef Field* field
         cdef Row* here
         cdef int64_t expected
@@ -426,6 +444,9 @@ cdef class OrderBook(Book):
             if field == NULL or number_of(&field.value) or field.value.scale:
                 raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
             order.append((field.value.mantissa, row))
+        for i in range(m.n_fields):
+            if m.fields[i].key_id == KEY_ASKS or m.fields[i].key_id == KEY_BIDS:
+                self._refuse_side(m, &m.fields[i])
         if self.state != REPAIRING:
             return STALE
         order.sort()

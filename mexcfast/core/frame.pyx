@@ -560,7 +560,8 @@ cdef class Message:
             if self.symbol.kind != STRING:
                 return self._refuse("no string", self.symbol.text, "symbol", 6)
             if self._keep_symbol():
-                return self._refuse("longer than 60 bytes, or half a surrogate pair", self.symbol.text, "symbol", 6)
+                return self._refuse("longer than 60 bytes, or half a surrogate pair",
+                                    self.symbol.text, "symbol", 6)
         if self.tag == TAG_REPLY:
             return 0
         if self.tag <= TAG_DEPTH_STEP:
@@ -571,7 +572,7 @@ cdef class Message:
                     and self.tag != TAG_ERROR:
                 return self._refuse("a list where an object was expected", self.data.text, "data", 4)
         elif self.data.kind > NULL_VALUE and self.data.kind != OBJECT and self.tag > TAG_ACK:
-            return self._refuse("neither object nor list", self.data.text, "data", 4)
+            return self._refuse("no object and no list of objects", self.data.text, "data", 4)
         for i in range(self.n_fields):
             field = &self.fields[i]
             check = SCHEMA[self.tag][field.key_id]
