@@ -27,7 +27,7 @@ from mexcfast.core.frame cimport (
     Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
     number_of,
 )
-from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, OBJECT, TRUE_VALUE
 
 from mexcfast.errors import BookError, FrameError
 
@@ -374,7 +374,10 @@ cdef class OrderBook(Book):
         cdef Field* members
         cdef bint has_asks = False, has_bids = False
         self._refuse_reply(m, "depth snapshot")
-        members, n = (m.fields, m.n_fields) if m.n_rows == 1 and not m.has_rows else (m.top, m.n_top)
+        if m.data.kind != OBJECT and m.data.kind != ABSENT:
+            raise FrameError(f"depth snapshot of {self.symbol} is no object: "
+                             f"{m.text[:min(m.size, 100)]!r}")
+        members, n = (m.fields, m.n_fields) if m.data.kind == OBJECT else (m.top, m.n_top)
         for i in range(n):
             field = &members[i]
             if field.key_id == KEY_ASKS or field.key_id == KEY_BIDS:
