@@ -92,9 +92,10 @@ cdef class Book:
         for side in range(2):
             for i in range(self.sides[side].n):
                 if prices:
-                    self.sides[side].keys[i] *= factor
+                    self.sides[side].keys[i] = self.sides[side].keys[i] * factor
                 else:
-                    self.sides[side].entries[i].quantity *= factor
+                    self.sides[side].entries[i].quantity = (
+                        self.sides[side].entries[i].quantity * factor)
         scale[0] = to_scale
         return 0
 

@@ -280,12 +280,12 @@ cdef class Message:
             if grow(<void**>&self.top, &self.cap_top, self.n_top, sizeof(Field)):
                 return self._refuse("no memory", key, NULL, 0)
             field = &self.top[self.n_top]
-            self.n_top += 1
+            self.n_top = self.n_top + 1
         else:
             if grow(<void**>&self.fields, &self.cap_fields, self.n_fields, sizeof(Field)):
                 return self._refuse("no memory", key, NULL, 0)
             field = &self.fields[self.n_fields]
-            self.n_fields += 1
+            self.n_fields = self.n_fields + 1
         field.key = key
         field.key_size = size
         field.key_id = key_id
@@ -403,7 +403,7 @@ cdef class Message:
                 return scan_value(c, &ignored, 1)
             if self._new_row() or self._object(c, False):
                 return -1
-            self.n_rows += 1
+            self.n_rows = self.n_rows + 1
             skip_space(c)
             if peek(c) == b"]":
                 c.p += 1
