@@ -18,7 +18,7 @@ when the bounds are passed all are dropped and a snapshot is asked for.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
@@ -208,7 +208,13 @@ cdef class OrderBook(Book):
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
         """All levels of one frame or none."""
-        if self.prepare(asks, n_asks) or self.prepare(bids, n_bids) or self.prepare(asks, n_asks):
+        cdef int32_t price_scale, quantity_scale
+        cdef bint fits = self.prepare(asks, n_asks) == 0
+        price_scale, quantity_scale = self.price_scale, self.quantity_scale
+        fits = fits and self.prepare(bids, n_bids) == 0
+        if price_scale != self.price_scale or quantity_scale != self.quantity_scale:
+            fits = fits and self.prepare(asks, n_asks) == 0     # the bids brought more decimals
+        if not fits:
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
                              f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
         if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):

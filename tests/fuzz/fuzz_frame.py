@@ -80,6 +80,8 @@ def fixed(value: Any) -> tuple[int, int] | None:
         digits, scale = digits[:-1], scale - 1
     zeros = len(digits) - len(digits.rstrip("0"))
     digits, scale = digits.rstrip("0"), scale - zeros
+    if len(power or "") > 7:
+        return None
     scale -= int(power or 0)
     if scale < -18 or scale > 36 or len(digits) > 19:
         return None

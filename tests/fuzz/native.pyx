@@ -43,9 +43,9 @@ cdef int check_book() except -1:
         if BOOK.sides[side].n > BOOK.sides[side].cap:
             raise AssertionError("more levels than room")
         for i in range(BOOK.sides[side].n):
-            if BOOK.sides[side].entries[i].quantity <= 0:
+            if BOOK.sides[side].levels[i].quantity <= 0:
                 raise AssertionError("an empty level")
-            if i and BOOK.sides[side].keys[i - 1] >= BOOK.sides[side].keys[i]:
+            if i and BOOK.sides[side].levels[i - 1].key >= BOOK.sides[side].levels[i].key:
                 raise AssertionError("levels out of order")
     return 0
 
