@@ -8,13 +8,14 @@ import zlib
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from cython cimport final
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from mexcfast.core.scan cimport (
     ABSENT, ARRAY, BIG_NUMBER, Cursor, ESCAPED, FALSE_VALUE, INTEGRAL, MAX_TEXT, NULL_VALUE, NUMBER,
-    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, fail, peek, scan_number,
+    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, peek, plain_integer, plain_string,
     scan_string, scan_value, skip_space,
 )
 from mexcfast.core.ticks cimport Fixed, MAX_SCALE, fixed_from_text
@@ -235,6 +236,77 @@ cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nog
     return 0
 
 
+cdef inline const char* plain_level(const char* p, Level* out) noexcept nogil:
+    """Past one [price,quantity] or [price,quantity,orders] of plain digits; NULL for any other form.
+
+    p: at the opening bracket, in a text whose last byte is a closing brace: every loop and step below
+    stops there at the latest, so none looks for the end. What is accepted here Message._level reads
+    the same.
+    """
+    cdef const char* first
+    cdef uint64_t number = 0
+    cdef unsigned int digit
+    cdef int32_t scale = 0
+    p += 1
+    first = p
+    while True:
+        digit = <unsigned int>(<unsigned char>p[0]) - 48
+        if digit > 9:
+            break
+        number = number * 10 + digit
+        p += 1
+    if first[0] == b"0" and p - first != 1:
+        return NULL
+    if p[0] == b".":
+        if p == first:
+            return NULL
+        p += 1
+        scale = 0
+        while True:
+            digit = <unsigned int>(<unsigned char>p[0]) - 48
+            if digit > 9:
+                break
+            number = number * 10 + digit
+            scale += 1
+            p += 1
+        if (p - 1)[0] == b"0" or (p - 1)[0] == b".":    # trailing zeros take the long way
+            return NULL
+    if p[0] != b"," or number == 0 or p - first > 18:
+        return NULL
+    out.price = <int64_t>number
+    out.price_scale = scale
+    p += 1
+    first = p
+    number = 0
+    scale = 0
+    while True:
+        digit = <unsigned int>(<unsigned char>p[0]) - 48
+        if digit > 9:
+            break
+        number = number * 10 + digit
+        p += 1
+    if p == first or p - first > 18 or (first[0] == b"0" and p - first != 1):
+        return NULL
+    out.quantity = <int64_t>number
+    out.quantity_scale = 0
+    out.orders = -1
+    if p[0] == b",":
+        p += 1
+        first = p
+        number = 0
+        while True:
+            digit = <unsigned int>(<unsigned char>p[0]) - 48
+            if digit > 9:
+                break
+            number = number * 10 + digit
+            p += 1
+        if p == first or p - first > 18 or (first[0] == b"0" and p - first != 1):
+            return NULL
+        out.orders = <int64_t>number
+    return p + 1 if p[0] == b"]" else NULL
+
+
+@final
 cdef class Message:
     """A parsed frame. Reused: everything in it is valid until the next parse."""
 
@@ -272,7 +344,7 @@ cdef class Message:
         self.has_rows = False
         self.why = self.levels_why = self.levels_at = self.bad_key = NULL
         self.channel.kind = self.symbol.kind = self.ts.kind = self.data.kind = ABSENT
-        self.code.kind = ABSENT
+        memset(self.places, 0, sizeof(self.places))
         self.begin = self.end = self.ts_ms = -1
         self.has_range = False
         self.symbol_size = 0
@@ -292,24 +364,28 @@ cdef class Message:
             return self._refuse("more text behind the object", c.p, NULL, 0)
         return self._check()
 
-    cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
-                   Value* value) noexcept nogil:
-        cdef Field* field
+    cdef Field* _slot(self, bint is_top) noexcept nogil:
+        """Where the next member goes; NULL when memory is short. Its value is read right into it: a
+        copy just after the writes would wait for them."""
         if is_top:
             if grow(<void**>&self.top, &self.cap_top, self.n_top, sizeof(Field)):
-                return self._refuse("no memory", key, NULL, 0)
-            field = &self.top[self.n_top]
-            self.n_top += 1
-        else:
-            if grow(<void**>&self.fields, &self.cap_fields, self.n_fields, sizeof(Field)):
-                return self._refuse("no memory", key, NULL, 0)
-            field = &self.fields[self.n_fields]
-            self.n_fields += 1
-        field.key = key
-        field.key_size = size
+                self._refuse("no memory", self.text, NULL, 0)
+                return NULL
+            return &self.top[self.n_top]
+        if grow(<void**>&self.fields, &self.cap_fields, self.n_fields, sizeof(Field)):
+            self._refuse("no memory", self.text, NULL, 0)
+            return NULL
+        return &self.fields[self.n_fields]
+
+    cdef void _keep(self, bint is_top, Field* field, const Value* key, uint16_t key_id) noexcept nogil:
+        """Count the member just read into its slot."""
+        field.key = key.text
+        field.key_size = key.size
         field.key_id = key_id
-        field.value = value[0]
-        return 0
+        if is_top:
+            self.n_top = self.n_top + 1
+        else:
+            self.n_fields = self.n_fields + 1
 
     cdef int _new_row(self) noexcept nogil:
         """Open a row, or close the last one: rows[n_rows] always holds the current ends."""
@@ -325,7 +401,8 @@ cdef class Message:
 
         depth: objects and arrays around it; 0 for the frame itself.
         """
-        cdef Value key, value
+        cdef Value key
+        cdef Field* field
         cdef uint16_t key_id
         cdef Py_ssize_t n
         cdef bint is_side
@@ -337,7 +414,7 @@ cdef class Message:
             return 0
         while True:
             skip_space(c)
-            if scan_string(c, &key):
+            if plain_string(c, &key) and scan_string(c, &key):
                 return -1
             if key.flags & ESCAPED:
                 n = unescape(key.text, key.size, self.scratch, sizeof(self.scratch))
@@ -351,14 +428,16 @@ cdef class Message:
             is_side = (key_id == KEY_ASKS or key_id == KEY_BIDS) and not (
                 is_top and self.data.kind != ABSENT)
             if is_side and peek(c) == b"[":
-                value.text = c.p
+                field = self._slot(is_top)
+                if field == NULL:
+                    return -1
+                field.value.text = c.p
                 if self._levels(c, key_id == KEY_ASKS, depth + 1):
                     return -1
-                value.size = <uint32_t>(c.p - value.text)
-                value.kind = ARRAY
-                value.flags = 0
-                if self._push(is_top, key.text, key.size, key_id, &value):
-                    return -1
+                field.value.size = <uint32_t>(c.p - field.value.text)
+                field.value.kind = ARRAY
+                field.value.flags = 0
+                self._keep(is_top, field, &key, key_id)
             elif is_top and key_id == KEY_DATA and (peek(c) == b"{" or peek(c) == b"["):
                 # a repeated key: the last one counts, as everywhere in JSON
                 self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
@@ -379,27 +458,23 @@ cdef class Message:
                         return -1
                 self.data.size = <uint32_t>(c.p - self.data.text)
             else:
-                if scan_value(c, &value, depth + 1):
+                field = self._slot(is_top)
+                if field == NULL:
+                    return -1
+                if (plain_integer(c, &field.value) and plain_string(c, &field.value)
+                        and scan_value(c, &field.value, depth + 1)):
                     return -1
                 if is_side:                     # the last of a repeated key counts
                     self._drop_side(key_id == KEY_ASKS)
-                if not is_top:
-                    if self._push(False, key.text, key.size, key_id, &value):
-                        return -1
-                elif key_id == KEY_DATA:
+                if is_top and key_id == KEY_DATA:
                     self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
                     self.has_rows = False
                     self.levels_why = NULL
-                    self.data = value
+                    self.data = field.value
                 else:
-                    if key_id == KEY_CHANNEL:
-                        self.channel = value
-                    elif key_id == KEY_SYMBOL:
-                        self.symbol = value
-                    elif key_id == KEY_TS:
-                        self.ts = value
-                    if self._push(True, key.text, key.size, key_id, &value):
-                        return -1
+                    if is_top and key_id <= KEY_TS:
+                        self.places[key_id] = self.n_top + 1
+                    self._keep(is_top, field, &key, key_id)
             skip_space(c)
             if peek(c) == b"}":
                 c.p += 1
@@ -426,7 +501,7 @@ cdef class Message:
                 return scan_value(c, &ignored, 1)
             if self._new_row() or self._object(c, 2):
                 return -1
-            self.n_rows += 1
+            self.n_rows = self.n_rows + 1
             skip_space(c)
             if peek(c) == b"]":
                 c.p += 1
@@ -505,6 +580,8 @@ cdef class Message:
         cdef Level* levels = self.asks if is_ask else self.bids
         cdef uint32_t cap = self.cap_asks if is_ask else self.cap_bids
         cdef int status = 0
+        cdef bint closed = (c.end - 1)[0] == b"}"    # what plain_level asks for
+        cdef const char* p
         c.p += 1
         skip_space(c)
         if peek(c) == b"]":
@@ -518,6 +595,23 @@ cdef class Message:
                         return self._refuse("no memory", c.p, NULL, 0)
                     levels = self.asks if is_ask else self.bids
                     cap = self.cap_asks if is_ask else self.cap_bids
+                if closed and c.p[0] == b"[":
+                    p = plain_level(c.p, &levels[n])
+                    if p != NULL:               # its bracket was not the text's last byte
+                        n += 1
+                        c.p = p + 1
+                        if p[0] == b",":
+                            continue            # nor was this comma
+                        if p[0] == b"]":
+                            break
+                        c.p = p
+                        skip_space(c)
+                        if peek(c) == b"]":
+                            c.p += 1
+                            break
+                        if expect(c, b",", "',' or ']' was expected"):
+                            return -1
+                        continue
                 skip_space(c)
                 self.levels_at = c.p if self.levels_why == NULL else self.levels_at
                 status = self._level(c, &levels[n], depth + 1)
@@ -557,6 +651,12 @@ cdef class Message:
         cdef uint8_t check
         cdef Field* field
         cdef Value* v
+        if self.places[<int>KEY_CHANNEL]:
+            self.channel = self.top[self.places[<int>KEY_CHANNEL] - 1].value
+        if self.places[<int>KEY_SYMBOL]:
+            self.symbol = self.top[self.places[<int>KEY_SYMBOL] - 1].value
+        if self.places[<int>KEY_TS]:
+            self.ts = self.top[self.places[<int>KEY_TS] - 1].value
         if self.channel.kind == ABSENT:
             self.tag = TAG_REPLY
         elif self.channel.kind != STRING:
@@ -596,7 +696,7 @@ cdef class Message:
                     and self.tag != TAG_ERROR:
                 return self._refuse("a list where an object was expected", self.data.text, "data", 4)
         elif self.data.kind > NULL_VALUE and self.data.kind != OBJECT and self.tag > TAG_ACK:
-            return self._refuse("neither object nor list", self.data.text, "data", 4)
+            return self._refuse("no object and no list of objects", self.data.text, "data", 4)
         for i in range(self.n_fields):
             field = &self.fields[i]
             check = SCHEMA[self.tag][field.key_id]
@@ -703,6 +803,9 @@ cdef class Message:
     cdef int decode_object(self, object data) except -1:
         cdef Py_ssize_t size = 0
         cdef const char* text
+        if type(data) is bytes:
+            self.holder = data
+            return self.decode(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         if isinstance(data, str):
             self.holder = data
             try:
