@@ -449,10 +449,13 @@ def _message(value: Any) -> str:
 def _unwrap(route: Route, status: int, answer: Any) -> Any:
     """The data of one decoded answer (protocol.md 2, rules 1 to 4)."""
     if not isinstance(answer, dict):
+        if route.parse is read_nothing:
+            raise BadAnswer("no envelope")      # nothing in it says that it was done
         return answer           # a bare array; the reader decides
     if not any(name in answer for name in ("success", "code", "data")):
         # The two samples without an envelope: 2021 depth, and the echo of a cancel.
-        if ("asks" in answer and "bids" in answer) or "externalOid" in answer:
+        if route.parse is not read_nothing and (
+                ("asks" in answer and "bids" in answer) or "externalOid" in answer):
             return answer
         raise BadAnswer("neither an envelope nor a known bare object")
     code = _code(answer.get("code"))
@@ -495,7 +498,7 @@ def read_answer(route: Route, status: int, body: bytes) -> Any:
         raise BadAnswer(error.reason, status) from None
     except RecursionError:
         raise BadAnswer("nested too deeply", status) from None
-    if status >= 300:
+    if not 200 <= status < 300:
         raise BadAnswer("a success that came with an error status", status)
     return result
 
