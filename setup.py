@@ -17,6 +17,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,10 +124,8 @@ class BuildExt(build_ext):
 
 def extensions() -> list[Extension]:
     macros = [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if MODE == "coverage" else []
-    try:
+    with suppress(PackageNotFoundError):    # sdist or metadata only: nothing is compiled
         macros.append(("MEXCFAST_PICOWS", f'"{version("picows")}"'))
-    except PackageNotFoundError:
-        pass  # sdist or metadata only: nothing is compiled
     found = []
     for pyx in sorted(Path("mexcfast").rglob("*.pyx")):
         name = ".".join(pyx.with_suffix("").parts)

@@ -1,4 +1,4 @@
-"""The build: what is missing is named, every mode compiles by itself, metadata needs no compiler."""
+"""The build: what is missing is named, modes keep apart, metadata needs no compiler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from setuptools import Distribution
 command = ns["BuildExt"](Distribution({{"name": "probe"}}))
 
 def check(self):
-    ns["need"](self.compiler, {header!r}, {library!r}, "some-dev", "some-devel", "brew install some")
+    ns["need"](self.compiler, {header!r}, {library!r}, "some-dev", "some-devel", "brew it")
 
 ns["BuildExt"].build_extensions = check
 command.extensions = [setuptools.Extension("probe", ["probe.c"])]
@@ -115,7 +115,8 @@ def test_metadata_needs_no_compiler(tmp_path):
     shutil.copytree(ROOT / "mexcfast", tmp_path / "mexcfast",
                     ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     done = subprocess.run([sys.executable, "setup.py", "-q", "egg_info"], cwd=tmp_path,
-                          env={"PATH": "", "CC": "/no/such/compiler"}, capture_output=True, text=True)
+                          env={"PATH": "", "CC": "/no/such/compiler"}, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
 
 

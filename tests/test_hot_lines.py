@@ -19,7 +19,8 @@ import setuptools
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "mexcfast" / "core"
 HOT = ("ticks", "scan", "frame", "book", "depth")
-FUNCTION = re.compile(r"^( *)c?p?def (?:inline )?[^=\n]*?(\w+)\((?:[^()]|\([^()]*\))*\)([^:\n]*):", re.M)
+FUNCTION = re.compile(
+    r"^( *)c?p?def (?:inline )?[^=\n]*?(\w+)\((?:[^()]|\([^()]*\))*\)([^:\n]*):", re.M)
 LINE = re.compile(r'<pre class="cython line score-(\d+)"[^>]*>(?:<[^>]*>)*\+?(?:<[^>]*>)*(\d+)')
 
 #: Functions with Python in them that every applied frame passes: their yellow lines, and why.

@@ -85,8 +85,8 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path_factory):
     """Where the wheel was installed, with nothing else beside it."""
     target = tmp_path_factory.mktemp("installed")
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(wheel),
-        cwd=target)
+    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target),
+        str(wheel), cwd=target)
     return target
 
 
@@ -125,7 +125,7 @@ def test_it_says_which_picows_it_was_built_against(installed, tmp_path):
     assert seen.strip() == version("picows")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only gcc and clang on Linux record their flags")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux compilers record their flags")
 def test_it_is_compiled_with_optimisation(installed):
     """The compilers wrote their own flags into each library; the last -O is the one that counts."""
     libraries = list(installed.rglob("*.so"))
@@ -142,6 +142,7 @@ def test_a_strategy_outside_cimports_it(installed, tmp_path):
     (tmp_path / "setup.py").write_text(
         "from setuptools import setup\nfrom Cython.Build import cythonize\n"
         "setup(name='outside', ext_modules=cythonize('outside.pyx', language_level=3))\n")
-    run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=tmp_path, paths=(installed,))
+    run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=tmp_path,
+        paths=(installed,))
     seen = run(sys.executable, "-W", "error", "-c", USE, cwd=tmp_path, paths=(installed, tmp_path))
     assert Path(seen.strip()).is_relative_to(installed)
