@@ -1,3 +1,52 @@
-"""mexcfast: the fastest and safest way to trade MEXC futures from Python."""
+"""mexcfast: the fastest and the safest way to trade MEXC futures from Python.
+
+Names are loaded when first used: importing the package does no work. Types: __init__.pyi.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+# public name -> the room it lives in, below mexcfast; errors are public as well
+_HOMES = {
+    "Accepted": "types",
+    "Change": "core.depth",
+    "Client": "client",
+    "Endpoint": "core.rest",
+    "Event": "core.events",
+    "LIVE": "core.rest",
+    "Listener": "core.listener",
+    "MarketData": "client",
+    "OpenType": "types",
+    "OrderBook": "core.depth",
+    "OrderType": "types",
+    "Rejected": "types",
+    "Side": "types",
+    "Signer": "core.sign",
+    "State": "core.depth",
+    "StreamSettings": "net.connection",
+    "Trader": "client",
+    "Unknown": "types",
+    "canonical_query": "core.sign",
+    "parse_frame": "core.events",
+    "run": "runtime",
+}
+_ROOMS = {"events": "core.events", "topics": "core.topics"}
+
+__all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"mexcfast.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"mexcfast.{_ROOMS[name]}")
+    found = getattr(import_module("mexcfast.errors"), name, None)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return found
+    raise AttributeError(f"module 'mexcfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *import_module("mexcfast.errors").__all__]

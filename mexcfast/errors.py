@@ -5,7 +5,7 @@
     ├── ConfigError             a key, a setting or an environment variable is missing or malformed
     ├── IntentError             an order or parameter refused before sending (also a ValueError)
     ├── BudgetSpent             the venue's budget is used up and the caller chose not to wait
-    ├── BookError               a book was asked for something it cannot answer truthfully
+    ├── BookError               a book was given or asked for what is not its own (also ValueError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -98,7 +98,13 @@ class IntentError(MexcfastError, ValueError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.field} is {self.value!r}; allowed: {self.allowed}"
+        try:
+            seen = repr(self.value)
+        except ValueError:      # an int of more than 4300 digits
+            seen = f"a huge {type(self.value).__name__}"
+        if len(seen) > 200:
+            seen = seen[:200] + "..."
+        return f"{self.field} is {seen}; allowed: {self.allowed}"
 
 
 class BudgetSpent(MexcfastError):
@@ -116,8 +122,8 @@ class BudgetSpent(MexcfastError):
         return f"budget {self.group!r} is used up; next slot in {self.wait_ns / 1e6:.1f} ms"
 
 
-class BookError(MexcfastError):
-    """A book was asked for something it cannot answer truthfully in its present state."""
+class BookError(MexcfastError, ValueError):
+    """A book was given or asked for what is not its own. Names what was given and is allowed."""
 
 
 class FrameError(MexcfastError, ValueError):

@@ -25,8 +25,8 @@ cdef class Book:
         readonly int32_t price_scale      # prices inside are price * 10**price_scale
         readonly int32_t quantity_scale
 
-    # Levels to the book's scales, in place. 0; 1 when one does not fit (nothing changed).
-    cdef int prepare(self, Level* levels, uint32_t n) noexcept nogil
+    # Both sides' levels to the book's scales, in place. 0; 1 when one does not fit (the book is as before).
+    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil
     # Room for n more levels on one side. 0, or -1 when memory is short.
     cdef int reserve(self, int side, uint32_t n) noexcept nogil
     # One level, prepared and reserved for; quantity 0 deletes.
@@ -35,7 +35,8 @@ cdef class Book:
     cdef int put_all(self, int side, const Level* levels, uint32_t n) noexcept nogil
     cdef void clear_levels(self) noexcept nogil
     cdef bint is_crossed(self) noexcept nogil
-    cdef int _widen(self, int32_t* scale, int32_t to_scale, bint prices) noexcept nogil
+    cdef bint _can_widen(self, int32_t steps, bint prices) noexcept nogil
+    cdef void _widen(self, int32_t steps, bint prices) noexcept nogil
 
     # Exact top of book for Cython callers: 0 and nothing else when the side is empty.
     cdef inline int64_t top_price(self, int side) noexcept nogil:

@@ -9,6 +9,12 @@ from mexcfast.core.ticks cimport (
     Fixed, MAX_SCALE, as_double, fixed_from_object, mul_overflows, POW10, rescale,
 )
 
+from importlib import import_module
+from operator import index
+
+cdef enum:
+    MAX_KEY = 0x7FFFFFFFFFFFFFFF
+
 cdef extern from *:
     ctypedef long long int128_t "__int128_t"   # sums of price * quantity do not fit 64 bits
 
@@ -94,7 +100,7 @@ cdef int side_of(object side) except -1:
 
 
 cdef int scaled(object value, int32_t scale, str name, int64_t* out) except -1:
-    """value * 10**scale, rounded down; never overflows silently."""
+    """value * 10**scale, rounded down. 0; 1 when it is beyond any level, `out` then has its sign."""
     cdef Fixed fixed
     fixed_from_object(value, &fixed, name)
     if fixed.scale > scale:
@@ -105,8 +111,36 @@ cdef int scaled(object value, int32_t scale, str name, int64_t* out) except -1:
             out[0] = fixed.mantissa // POW10[fixed.scale - scale]
         return 0
     if rescale(fixed.mantissa, fixed.scale, scale, out):
-        raise ValueError(f"{name} is {value!r}; it does not fit 63 bits at {scale} decimals")
+        out[0] = fixed.mantissa
+        return 1
     return 0
+
+
+cdef inline void scales_of(const Level* levels, uint32_t n, int32_t* price_scale,
+                           int32_t* quantity_scale) noexcept nogil:
+    """Raise the scales to the finest among the levels."""
+    cdef uint32_t i
+    for i in range(n):
+        price_scale[0] = max(price_scale[0], levels[i].price_scale)
+        quantity_scale[0] = max(quantity_scale[0], levels[i].quantity_scale)
+
+
+cdef inline int widen_levels(Level* levels, uint32_t n, int32_t price_scale,
+                             int32_t quantity_scale) noexcept nogil:
+    """All levels to scales not below their own; 0, or 1 when one does not fit."""
+    cdef uint32_t i
+    for i in range(n):
+        if widen_level(&levels[i], price_scale, quantity_scale):
+            return 1
+    return 0
+
+
+cdef uint32_t at_most(object n) except? 0:
+    """A wanted number of levels; every book holds fewer than 2**32."""
+    n = index(n)
+    if n < 0:
+        raise ValueError(f"n is {n}; allowed: 0 and above, or None for all")
+    return min(n, 0xFFFFFFFF)
 
 
 cdef class Book:
@@ -125,20 +159,22 @@ cdef class Book:
         for side in range(2):
             free(self.sides[side].block)
 
-    cdef int _widen(self, int32_t* scale, int32_t to_scale, bint prices) noexcept nogil:
-        """Everything stored to more decimals. 0; 1 when something would not fit (nothing changed)."""
+    cdef bint _can_widen(self, int32_t steps, bint prices) noexcept nogil:
+        """Whether everything stored fits with that many more decimals."""
         cdef int side
         cdef uint32_t i
         cdef int64_t scratch = 0
-        cdef int64_t factor
-        if to_scale > MAX_SCALE:
-            return 1
-        factor = POW10[to_scale - scale[0]]
         for side in range(2):
             for i in range(self.sides[side].n):
                 if mul_overflows(self.sides[side].levels[i].key if prices
-                                 else self.sides[side].levels[i].quantity, factor, &scratch):
-                    return 1
+                                 else self.sides[side].levels[i].quantity, POW10[steps], &scratch):
+                    return False
+        return True
+
+    cdef void _widen(self, int32_t steps, bint prices) noexcept nogil:
+        cdef int side
+        cdef uint32_t i
+        cdef int64_t factor = POW10[steps]
         for side in range(2):
             for i in range(self.sides[side].n):
                 if prices:
@@ -146,30 +182,29 @@ cdef class Book:
                 else:
                     self.sides[side].levels[i].quantity = (
                         self.sides[side].levels[i].quantity * factor)
-        scale[0] = to_scale
-        return 0
+        if prices:
+            self.price_scale += steps
+        else:
+            self.quantity_scale += steps
 
-    cdef int prepare(self, Level* levels, uint32_t n) noexcept nogil:
-        cdef uint32_t i = 0
+    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil:
         cdef int32_t price_scale = self.price_scale, quantity_scale = self.quantity_scale
-        # Nearly always no level has more decimals than the book: one pass does it.
-        while i < n and levels[i].price_scale <= price_scale and (
-                levels[i].quantity_scale <= quantity_scale):
-            if widen_level(&levels[i], price_scale, quantity_scale):
-                return 1
-            i += 1
-        if i == n:
-            return 0
-        for i in range(n):
-            price_scale = max(price_scale, levels[i].price_scale)
-            quantity_scale = max(quantity_scale, levels[i].quantity_scale)
-        for i in range(n):
-            if widen_level(&levels[i], price_scale, quantity_scale):
-                return 1
-        if price_scale != self.price_scale and self._widen(&self.price_scale, price_scale, True):
+        cdef int32_t more_price, more_quantity
+        scales_of(asks, n_asks, &price_scale, &quantity_scale)
+        scales_of(bids, n_bids, &price_scale, &quantity_scale)
+        if (widen_levels(asks, n_asks, price_scale, quantity_scale)
+                or widen_levels(bids, n_bids, price_scale, quantity_scale)):
             return 1
-        if quantity_scale != self.quantity_scale:
-            return self._widen(&self.quantity_scale, quantity_scale, False)
+        more_price = price_scale - self.price_scale
+        more_quantity = quantity_scale - self.quantity_scale
+        if more_price and not self._can_widen(more_price, True):
+            return 1
+        if more_quantity and not self._can_widen(more_quantity, False):
+            return 1
+        if more_price:
+            self._widen(more_price, True)
+        if more_quantity:
+            self._widen(more_quantity, False)
         return 0
 
     cdef int reserve(self, int side, uint32_t n) noexcept nogil:
@@ -278,9 +313,7 @@ cdef class Book:
         cdef uint32_t i
         cdef list out = []
         if n is not None:
-            if n < 0:
-                raise ValueError(f"n is {n}; allowed: 0 and above, or None for all")
-            count = min(count, <object>n)
+            count = min(count, at_most(n))
         for i in range(self.sides[side].n - count, self.sides[side].n):
             out.append((self._price(side, i), self._quantity(side, i),
                         self.sides[side].levels[i].orders))
@@ -320,16 +353,14 @@ cdef class Book:
 
         A copy: later frames do not change it. Raises ImportError without NumPy.
         """
-        import numpy
+        numpy = import_module("numpy")
         cdef double[:, ::1] view
         cdef uint32_t i, count
         cdef Py_ssize_t row
         cdef int side
         cdef list out = []
-        if n is not None and n < 0:
-            raise ValueError(f"n is {n}; allowed: 0 and above, or None for all")
         for side in range(2):
-            count = self.sides[side].n if n is None else min(self.sides[side].n, <object>n)
+            count = self.sides[side].n if n is None else min(self.sides[side].n, at_most(n))
             array = numpy.empty((count, 3))
             if count:
                 view = array
@@ -347,23 +378,34 @@ cdef class Book:
         side: "buy" walks the asks, "sell" the bids. volume: above 0, else ValueError.
         """
         cdef int book_side = side_of(side)
-        cdef int64_t left = 0, wanted, take
-        cdef int128_t cost = 0
+        cdef Fixed wanted
+        cdef int64_t left = 0, take
+        cdef int32_t finer
+        cdef int128_t cost = 0, resting
         cdef uint32_t i = self.sides[book_side].n
-        scaled(volume, self.quantity_scale, "volume", &left)
-        if left <= 0:
-            raise ValueError(f"volume is {volume!r}; allowed: at least one lot of the book")
-        wanted = left
+        fixed_from_object(volume, &wanted, "volume")
+        if wanted.mantissa <= 0:
+            raise ValueError(f"volume is {volume!r}; allowed: above 0")
+        finer = max(0, wanted.scale - self.quantity_scale)     # decimals the book's quantities lack
+        if finer:
+            left = wanted.mantissa
+        elif rescale(wanted.mantissa, wanted.scale, self.quantity_scale, &left):
+            return None                                        # no book holds that much
+        wanted.mantissa = left
         while left > 0 and i > 0:
             i -= 1
-            take = min(left, self.sides[book_side].levels[i].quantity)
+            take = left
+            if finer <= MAX_SCALE:      # beyond, any quantity is more than 63 bits of such steps
+                resting = <int128_t>self.sides[book_side].levels[i].quantity * POW10[finer]
+                if resting < left:
+                    take = <int64_t>resting
             cost += <int128_t>take * self.sides[book_side].levels[i].key
             left -= take
         if left > 0:
             return None
         if book_side == ASK:
             cost = -cost
-        return <double>cost / <double>wanted / <double>POW10[self.price_scale]
+        return <double>cost / <double>wanted.mantissa / <double>POW10[self.price_scale]
 
     def volume_to(self, side, price):
         """Contracts that trade at `price` or better: cumulative depth to a price.
@@ -374,8 +416,11 @@ cdef class Book:
         cdef int64_t limit = 0
         cdef int128_t total = 0
         cdef uint32_t i = self.sides[book_side].n
-        scaled(price, self.price_scale, "price", &limit)
-        if book_side == ASK:
+        if scaled(price, self.price_scale, "price", &limit):
+            if (book_side == BID) == (limit > 0):
+                return 0.0                # above every bid, or below every ask
+            limit = -MAX_KEY
+        elif book_side == ASK:
             limit = -limit
         elif _has_rest(price, self.price_scale):
             limit += 1            # rounded down: the step at `limit` is below the price asked for
@@ -391,7 +436,8 @@ cdef class Book:
         cdef uint32_t i
         if _has_rest(price, self.price_scale):
             return 0.0
-        scaled(price, self.price_scale, "price", &key)
+        if scaled(price, self.price_scale, "price", &key):
+            return 0.0
         if book_side == ASK:
             key = -key
         i = find(&self.sides[book_side], key)

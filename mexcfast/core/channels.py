@@ -4,7 +4,8 @@ core/frame checks every frame against it, core/events gives each row a typed cla
 events.pyi is written from it. Source: protocol.md 6 to 9 and 12.
 
 A field reads `venue_name`, `venue_name:kind` or `venue_name:kind:our_name`. Kinds:
-  dec   a decimal number, as a JSON number or a numeric string; exact inside, float for reading
+  dec   a decimal number, as a JSON number or a numeric string; float for reading, its text is kept.
+        At most 64 characters: averages come with 38 digits (protocol.md 2)
   int   an integer, as a JSON number or a string; ids beyond 2**53 included
   str   text; numbers are taken by their text
   bool  true or false
@@ -38,12 +39,12 @@ class Channel(NamedTuple):
     fields: tuple[Field, ...]
 
 
-# The venue's words and ours (style.md 3). Units stand in the name: ms on the venue's clock.
+# The venue's words and ours, the same as in types.py (style.md 3). Units stand in the name: ms on the venue's clock.
 OUR_NAMES = {
     "vol": "quantity",
     "dealVol": "filled_quantity",
     "remainVol": "remaining_quantity",
-    "holdVol": "held_quantity",
+    "holdVol": "quantity",
     "frozenVol": "frozen_quantity",
     "closeVol": "closed_quantity",
     "externalOid": "client_order_id",
@@ -53,7 +54,23 @@ OUR_NAMES = {
     "cts": "ts_engine_ms",
     "ct": "ts_engine_ms",
     "dealAvgPrice": "average_price",
-    "holdAvgPrice": "average_price",
+    "holdAvgPrice": "hold_average_price",
+    "openAvgPrice": "open_average_price",
+    "closeAvgPrice": "close_average_price",
+    "liquidatePrice": "liquidation_price",
+    "im": "initial_margin",
+    "oim": "original_initial_margin",
+    "holdFee": "funding",
+    "closeProfitLoss": "close_profit",
+    "autoAddIm": "auto_add_margin",
+    "orderType": "type",
+    "availableBalance": "available",
+    "frozenBalance": "frozen",
+    "cashBalance": "cash",
+    "unrealized": "unrealised",
+    "isSelf": "is_self_trade",
+    "riseFallRate": "change_rate",
+    "riseFallValue": "change_value",
     "bid1": "best_bid",
     "ask1": "best_ask",
     "unRealizedPnl": "unrealized_pnl",
@@ -102,9 +119,9 @@ orderId:int timestamp:int isTaker:bool:is_taker taker:bool:is_taker positionMode
 externalOid:str isSelf:bool reduceOnly:bool opponentUid:int opponentOrderId:int
 """
 _POSITION = """
-positionId:int symbol:str positionType:int openType:int state:int holdVol frozenVol closeVol
-holdAvgPrice openAvgPrice closeAvgPrice holdAvgPriceFullyScale:dec:average_price_exact
-openAvgPriceFullyScale:dec:open_avg_price_exact newOpenAvgPrice newCloseAvgPrice liquidatePrice
+positionId:int symbol:str positionType:int:type openType:int state:int holdVol frozenVol closeVol
+holdAvgPrice openAvgPrice closeAvgPrice holdAvgPriceFullyScale:dec:hold_average_price_exact
+openAvgPriceFullyScale:dec:open_average_price_exact newOpenAvgPrice newCloseAvgPrice liquidatePrice
 oim im holdFee realised closeProfitLoss fee totalFee leverage:int marginRatio adlLevel:int
 autoAddIm:bool pnl unRealizedPnl profitRatio positionShowStatus:str deductFeeList:any makerFeeRate
 takerFeeRate zeroSaveTotalFeeBinance zeroTradeTotalFeeBinance createTime:int updateTime:int
@@ -157,15 +174,15 @@ CHANNELS: tuple[Channel, ...] = (
     _channel("rs.error", "RequestError", "code:int msg:str"),
     _channel("rs.", "Acknowledgement", "code:int msg:str"),
     _channel("push.deal", "Deals", """
-        p:dec:price v:dec:quantity T:int:taker_side O:int:open_type M:int:self_trade
-        t:int:ts_event_ms i:int:trade_id cts:int""", "Deal"),
+        p:dec:price v:dec:quantity T:int:side O:int:open_flag M:int:self_trade
+        t:int:ts_venue_ms i:int:trade_id cts:int""", "Deal"),
     _channel("push.tickers", "Tickers", _TICKER, "TickerRow"),
     _channel("push.ticker", "Ticker", _TICKER),
     _channel("push.kline", "Kline", """
-        symbol:str interval:str t:int:start_s o::open c::close h::high l::low a::turnover q::volume
-        ro::real_open rc::real_close rh::real_high rl::real_low v::total_volume"""),
+        symbol:str interval:str t:int:ts_open_s o::open c::close h::high l::low a::amount q::quantity
+        ro::real_open rc::real_close rh::real_high rl::real_low v::total_quantity"""),
     _channel("push.funding.rate", "FundingRate",
-             "symbol:str rate::rate fundingRate::rate nextSettleTime:int:ts_next_settle_ms"),
+             "symbol:str rate::rate fundingRate::rate nextSettleTime:int:ts_settle_ms"),
     _channel("push.index.price", "IndexPrice", "symbol:str price"),
     _channel("push.fair.price", "FairPrice", "symbol:str price"),
     _channel("push.contract", "ContractUpdate", _CONTRACT),

@@ -52,7 +52,8 @@ cdef class OrderBook(Book):
     cdef Message _message(self)
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _refuse_reply(self, Message m, str what) except -1
-    cdef int _refuse_side(self, Message m, const Field* field) except -1
+    cdef int _refuse_sides(self, Message m, const Field* members, uint32_t n, str what) except -1
+    cdef bint _is_loose(self) noexcept nogil
     cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,

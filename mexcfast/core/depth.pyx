@@ -27,7 +27,7 @@ from mexcfast.core.frame cimport (
     Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
     number_of,
 )
-from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, OBJECT, TRUE_VALUE
+from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
 
 from mexcfast.errors import BookError, FrameError
 
@@ -111,10 +111,10 @@ cdef class OrderBook(Book):
         cdef Message m = self._message()
         m.decode_object(frame)
         if m.tag != TAG_DEPTH:
-            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 60)]!r}")
+            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
         if m.symbol_size != PyBytes_GET_SIZE(self.name) or memcmp(
                 m.symbol_text, PyBytes_AS_STRING(self.name), m.symbol_size) != 0:
-            raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()}; "
+            raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()!r}; "
                             f"allowed: {self.symbol}")
         return CHANGES[<int>self.apply_message(m, ts_recv_ns)]
 
@@ -172,7 +172,6 @@ cdef class OrderBook(Book):
     # -- the machine ------------------------------------------------------------------------------
 
     cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
-        cdef bint loose
         if self.state == STOPPED:
             return STALE
         if m.has_range:
@@ -182,8 +181,7 @@ cdef class OrderBook(Book):
         if m.end <= self.version:
             self.stale += 1
             return STALE
-        loose = not self.strict and not self.ranged
-        if m.begin - 1 > self.version and not loose:
+        if m.begin - 1 > self.version and not self._is_loose():
             if self._keep(m, ts_recv_ns) == 0:
                 self.state = SYNCING
                 return NEED_SNAPSHOT
@@ -192,7 +190,13 @@ cdef class OrderBook(Book):
             self.gaps += 1
             self.state = REPAIRING
             return NEED_REPAIR
-        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
+        try:
+            self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
+        except FrameError:
+            # The frame is lost and the levels of commits would be the same: a snapshot is next.
+            self._forget_pending()
+            self.state = SYNCING
+            raise
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
@@ -208,13 +212,7 @@ cdef class OrderBook(Book):
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
         """All levels of one frame or none."""
-        cdef int32_t price_scale, quantity_scale
-        cdef bint fits = self.prepare(asks, n_asks) == 0
-        price_scale, quantity_scale = self.price_scale, self.quantity_scale
-        fits = fits and self.prepare(bids, n_bids) == 0
-        if price_scale != self.price_scale or quantity_scale != self.quantity_scale:
-            fits = fits and self.prepare(asks, n_asks) == 0     # the bids brought more decimals
-        if not fits:
+        if self.prepare(asks, n_asks, bids, n_bids):
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
                              f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
         if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
@@ -309,8 +307,12 @@ cdef class OrderBook(Book):
         self._sort_pending()
         for i in range(self.n_pending):
             if self.pending[i].end > version:
-                return self.pending[i].begin - 1 <= version
+                return self.pending[i].begin - 1 <= version or self._is_loose()
         return True
+
+    cdef bint _is_loose(self) noexcept nogil:
+        """Versions may be skipped: allowed by the user, and the stream never delivered `begin`."""
+        return not self.strict and not self.ranged
 
     cdef Change _drain(self) except? NEED_SNAPSHOT:
         """Apply what is kept and fits; LIVE when nothing is left, else REPAIRING."""
@@ -322,7 +324,7 @@ cdef class OrderBook(Book):
         while i < self.n_pending:
             p = self.pending[i]
             if p.end > self.version:
-                if p.begin - 1 > self.version:
+                if p.begin - 1 > self.version and not self._is_loose():
                     break
                 try:
                     self._apply_levels(self.pool + p.first, p.n_asks,
@@ -353,22 +355,29 @@ cdef class OrderBook(Book):
         cdef uint32_t i
         cdef Field* field
         if m.tag != TAG_REPLY:
-            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 60)]!r}")
+            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 40)]!r}")
         for i in range(m.n_top):
             field = &m.top[i]
             if field.key_id == KEY_SUCCESS and field.value.kind not in (TRUE_VALUE, NULL_VALUE):
                 raise FrameError(f"{what} of {self.symbol} was refused by the venue: "
                                  f"{m.text[:min(m.size, 200)]!r}")
         if m.levels_why != NULL:
-            m._refuse(m.levels_why, m.levels_at, NULL, 0)
+            m._refuse(m.levels_why, m.levels_at, m.levels_key, 4)
             raise m.error()
         return 0
 
-    cdef int _refuse_side(self, Message m, const Field* field) except -1:
-        """FrameError when asks or bids are something else than a list; null is left to the caller."""
-        if field.value.kind != ARRAY and field.value.kind != NULL_VALUE:
-            m._refuse("no list of levels", field.value.text, field.key, field.key_size)
-            raise m.error()
+    cdef int _refuse_sides(self, Message m, const Field* members, uint32_t n, str what) except -1:
+        """FrameError unless both asks and bids are lists: a side left out would read as empty."""
+        cdef uint32_t i
+        cdef bint asks = False, bids = False
+        for i in range(n):
+            if members[i].key_id == KEY_ASKS:
+                asks = members[i].value.kind == ARRAY
+            elif members[i].key_id == KEY_BIDS:
+                bids = members[i].value.kind == ARRAY
+        if not asks or not bids:
+            raise FrameError(f"{what} of {self.symbol} has no list of {'bids' if asks else 'asks'}: "
+                             f"{m.text[:min(m.size, 40)]!r}")
         return 0
 
     cdef Change _snapshot(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
@@ -378,21 +387,14 @@ cdef class OrderBook(Book):
         cdef Field* field
         cdef uint32_t n
         cdef Field* members
-        cdef bint has_asks = False, has_bids = False
         self._refuse_reply(m, "depth snapshot")
-        if m.data.kind != OBJECT and m.data.kind != ABSENT:
-            raise FrameError(f"depth snapshot of {self.symbol} is no object: "
-                             f"{m.text[:min(m.size, 100)]!r}")
-        members, n = (m.fields, m.n_fields) if m.data.kind == OBJECT else (m.top, m.n_top)
+        # protocol.md 2 rule 3: old replies lack the envelope
+        members, n = (m.top, m.n_top) if m.data.kind == ABSENT else (m.fields, m.n_fields)
+        if m.has_rows:
+            n = 0
         for i in range(n):
             field = &members[i]
-            if field.key_id == KEY_ASKS or field.key_id == KEY_BIDS:
-                self._refuse_side(m, field)
-                if field.key_id == KEY_ASKS:
-                    has_asks = field.value.kind == ARRAY
-                else:
-                    has_bids = field.value.kind == ARRAY
-            elif field.key_id == KEY_VERSION:
+            if field.key_id == KEY_VERSION:
                 if number_of(&field.value) or field.value.scale or field.value.mantissa < 0:
                     m._refuse("no integer from 0", field.value.text, field.key, field.key_size)
                     raise m.error()
@@ -402,10 +404,8 @@ cdef class OrderBook(Book):
                     ts_ms = field.value.mantissa
         if version < 0:
             raise FrameError(f"depth snapshot of {self.symbol} has no version: "
-                             f"{m.text[:min(m.size, 100)]!r}")
-        if not has_asks or not has_bids:
-            raise FrameError(f"depth snapshot of {self.symbol} lacks asks or bids: "
-                             f"{m.text[:min(m.size, 100)]!r}")
+                             f"{m.text[:min(m.size, 40)]!r}")
+        self._refuse_sides(m, members, n, "depth snapshot")
         if self.state == STOPPED or (self.state == LIVE and version <= self.version):
             if version == self.version:
                 self.ts_verified_ns = ts_recv_ns
@@ -418,8 +418,7 @@ cdef class OrderBook(Book):
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         """The book becomes the snapshot in m, then takes what was kept."""
         cdef Book fresh = Book()
-        if fresh.prepare(m.asks, m.n_asks) or fresh.prepare(m.bids, m.n_bids) or (
-                fresh.prepare(m.asks, m.n_asks)):
+        if fresh.prepare(m.asks, m.n_asks, m.bids, m.n_bids):
             raise FrameError(f"depth snapshot of {self.symbol}: a level does not fit 63 bits")
         if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
@@ -440,22 +439,21 @@ cdef class OrderBook(Book):
 
     cdef Change _commits(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         cdef list order = []
-        cdef uint32_t row, i
+        cdef uint32_t row
         cdef Field* field
         cdef Row* here
         cdef int64_t expected
         self._refuse_reply(m, "depth commits")
-        if not m.has_rows and m.n_rows == 0 and m.data.kind > NULL_VALUE or m.data.kind == ABSENT:
+        if not m.has_rows and m.data.kind != NULL_VALUE:
             raise FrameError(f"depth commits of {self.symbol} are no list: "
-                             f"{m.text[:min(m.size, 100)]!r}")
+                             f"{m.text[:min(m.size, 40)]!r}")
         for row in range(m.n_rows):
             field = m.find(row, KEY_VERSION)
             if field == NULL or number_of(&field.value) or field.value.scale:
                 raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
+            self._refuse_sides(m, &m.fields[m.rows[row].field],
+                               m.rows[row + 1].field - m.rows[row].field, "depth commit")
             order.append((field.value.mantissa, row))
-        for i in range(m.n_fields):
-            if m.fields[i].key_id == KEY_ASKS or m.fields[i].key_id == KEY_BIDS:
-                self._refuse_side(m, &m.fields[i])
         if self.state != REPAIRING:
             return STALE
         order.sort()
@@ -469,8 +467,13 @@ cdef class OrderBook(Book):
             if order and self._follows(expected):
                 for version, row in order:
                     here = &m.rows[row]
-                    self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
-                                       m.bids + here.bid, m.rows[row + 1].bid - here.bid)
+                    try:
+                        self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
+                                           m.bids + here.bid, m.rows[row + 1].bid - here.bid)
+                    except FrameError:
+                        self._forget_pending()
+                        self.state = SYNCING
+                        raise
                     self._commit(version, -1, ts_recv_ns)
                 self.ts_verified_ns = ts_recv_ns
                 return self._drain()

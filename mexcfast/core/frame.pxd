@@ -76,6 +76,7 @@ cdef class Message:
         const char* why
         const char* levels_why          # why asks or bids are no levels
         const char* levels_at
+        const char* levels_key          # "asks" or "bids"
         Py_ssize_t where                # offset in text
         const char* bad_key             # member that was refused, NULL when unknown
         uint32_t bad_key_size
@@ -92,11 +93,11 @@ cdef class Message:
     cdef object error(self)             # the FrameError for a failed parse
     cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil   # NULL when absent
 
-    cdef int _object(self, Cursor* c, bint is_top) noexcept nogil
+    cdef int _object(self, Cursor* c, int depth) noexcept nogil
     cdef int _rows(self, Cursor* c) noexcept nogil
-    cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil
+    cdef int _levels(self, Cursor* c, bint is_ask, int depth) noexcept nogil
     cdef void _drop_side(self, bint is_ask) noexcept nogil
-    cdef int _level(self, Cursor* c, Level* out) noexcept nogil
+    cdef int _level(self, Cursor* c, Level* out, int depth) noexcept nogil
     cdef Field* _slot(self, bint is_top) noexcept nogil
     cdef void _keep(self, bint is_top, Field* field, const Value* key, uint16_t key_id) noexcept nogil
     cdef int _new_row(self) noexcept nogil
@@ -108,4 +109,5 @@ cdef class Message:
 
 cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil
 cdef int number_of(Value* value) noexcept nogil     # a STRING that is a number becomes NUMBER: 0, else -1
+cdef int long_number_of(Value* value) noexcept nogil    # the same; one that does not fit is BIG_NUMBER
 cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil

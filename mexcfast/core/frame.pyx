@@ -206,6 +206,21 @@ cdef int number_of(Value* value) noexcept nogil:
     return 0
 
 
+cdef int long_number_of(Value* value) noexcept nogil:
+    """number_of that also takes what does not fit: averages come with 38 digits (protocol.md 2)."""
+    cdef Fixed fixed
+    if number_of(value) == 0:
+        return 0
+    if value.kind != BIG_NUMBER and (value.kind != STRING or value.flags & ESCAPED):
+        return -1
+    if fixed_from_text(value.text, value.size, &fixed) != 1:
+        return -1
+    if value.kind == STRING:
+        value.kind = BIG_NUMBER
+        value.flags = QUOTED
+    return 0
+
+
 # Room for one more element; 0, or -1 when memory is short.
 cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nogil:
     cdef uint32_t wanted
@@ -308,6 +323,10 @@ cdef class Message:
         free(self.bids)
         free(self.rows)
 
+    def tail(self, Py_ssize_t n):
+        """The last n bytes of the frame's text, or all of it when it is shorter."""
+        return self.text[max(0, self.size - n):self.size]
+
     cdef int _refuse(self, const char* why, const char* at, const char* key,
                      uint32_t key_size) noexcept nogil:
         self.why = why
@@ -336,7 +355,7 @@ cdef class Message:
         skip_space(&c)
         if peek(&c) != b"{":
             return self._refuse("an object was expected", c.p, NULL, 0)
-        if self._object(&c, True):
+        if self._object(&c, 0):
             if self.why == NULL:
                 self._refuse(c.why, c.p, NULL, 0)
             return -1
@@ -377,13 +396,17 @@ cdef class Message:
         self.rows[self.n_rows].bid = self.n_bids
         return 0
 
-    cdef int _object(self, Cursor* c, bint is_top) noexcept nogil:
-        """Read one object: the frame itself or one object of its data."""
+    cdef int _object(self, Cursor* c, int depth) noexcept nogil:
+        """Read one object: the frame itself or one object of its data.
+
+        depth: objects and arrays around it; 0 for the frame itself.
+        """
         cdef Value key
         cdef Field* field
         cdef uint16_t key_id
         cdef Py_ssize_t n
         cdef bint is_side
+        cdef bint is_top = depth == 0
         c.p += 1
         skip_space(c)
         if peek(c) == b"}":
@@ -409,7 +432,7 @@ cdef class Message:
                 if field == NULL:
                     return -1
                 field.value.text = c.p
-                if self._levels(c, key_id == KEY_ASKS):
+                if self._levels(c, key_id == KEY_ASKS, depth + 1):
                     return -1
                 field.value.size = <uint32_t>(c.p - field.value.text)
                 field.value.kind = ARRAY
@@ -424,7 +447,7 @@ cdef class Message:
                 if peek(c) == b"{":
                     self.data.kind = OBJECT
                     self.has_rows = False
-                    if self._new_row() or self._object(c, False):
+                    if self._new_row() or self._object(c, 1):
                         return -1
                     self.n_rows = 1
                     if self._new_row():
@@ -439,7 +462,7 @@ cdef class Message:
                 if field == NULL:
                     return -1
                 if (plain_integer(c, &field.value) and plain_string(c, &field.value)
-                        and scan_value(c, &field.value, 2)):
+                        and scan_value(c, &field.value, depth + 1)):
                     return -1
                 if is_side:                     # the last of a repeated key counts
                     self._drop_side(key_id == KEY_ASKS)
@@ -476,7 +499,7 @@ cdef class Message:
                 self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
                 self.has_rows = False
                 return scan_value(c, &ignored, 1)
-            if self._new_row() or self._object(c, False):
+            if self._new_row() or self._object(c, 2):
                 return -1
             self.n_rows = self.n_rows + 1
             skip_space(c)
@@ -493,7 +516,7 @@ cdef class Message:
         else:
             self.n_bids = self.rows[self.n_rows].bid
 
-    cdef int _level(self, Cursor* c, Level* out) noexcept nogil:
+    cdef int _level(self, Cursor* c, Level* out, int depth) noexcept nogil:
         """One [price, quantity, orders?]: 0; 1 when it is no level; -1 when it is no JSON."""
         cdef Value price, quantity, orders, rest
         if peek(c) != b"[":
@@ -504,7 +527,7 @@ cdef class Message:
         if peek(c) == b"]":
             self.levels_why = "a level is empty"
             return 1
-        if (scan_string(c, &price) if peek(c) == b'"' else scan_value(c, &price, 5)):
+        if (scan_string(c, &price) if peek(c) == b'"' else scan_value(c, &price, depth + 1)):
             return -1
         if number_of(&price) or price.mantissa <= 0 or price.scale > MAX_SCALE:
             self.levels_at = price.text
@@ -516,7 +539,7 @@ cdef class Message:
             return 1
         c.p += 1
         skip_space(c)
-        if scan_value(c, &quantity, 5):
+        if scan_value(c, &quantity, depth + 1):
             return -1
         if number_of(&quantity) or quantity.mantissa < 0 or quantity.scale > MAX_SCALE:
             self.levels_at = quantity.text
@@ -531,7 +554,7 @@ cdef class Message:
         if peek(c) == b",":
             c.p += 1
             skip_space(c)
-            if scan_value(c, &orders, 5):
+            if scan_value(c, &orders, depth + 1):
                 return -1
             if orders.kind != NULL_VALUE:
                 if number_of(&orders) or orders.mantissa < 0 or orders.scale:
@@ -543,12 +566,12 @@ cdef class Message:
             while peek(c) == b",":          # members added later are skipped
                 c.p += 1
                 skip_space(c)
-                if scan_value(c, &rest, 5):
+                if scan_value(c, &rest, depth + 1):
                     return -1
                 skip_space(c)
         return expect(c, b"]", "',' or ']' was expected")
 
-    cdef int _levels(self, Cursor* c, bint is_ask) noexcept nogil:
+    cdef int _levels(self, Cursor* c, bint is_ask, int depth) noexcept nogil:
         """Read a side; what is not levels is only checked as JSON, and remembered in levels_why."""
         cdef const char* start = c.p
         cdef Value ignored
@@ -582,12 +605,16 @@ cdef class Message:
                         if p[0] == b"]":
                             break
                         c.p = p
+                        skip_space(c)
+                        if peek(c) == b"]":
+                            c.p += 1
+                            break
                         if expect(c, b",", "',' or ']' was expected"):
                             return -1
                         continue
                 skip_space(c)
                 self.levels_at = c.p if self.levels_why == NULL else self.levels_at
-                status = self._level(c, &levels[n])
+                status = self._level(c, &levels[n], depth + 1)
                 if status < 0:
                     return -1
                 if status:
@@ -604,8 +631,9 @@ cdef class Message:
         else:
             self.n_bids = first if status else n
         if status:
+            self.levels_key = "asks" if is_ask else "bids"
             c.p = start
-            return scan_value(c, &ignored, 3)
+            return scan_value(c, &ignored, depth)
         return 0
 
     cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil:
@@ -643,7 +671,7 @@ cdef class Message:
             if self.tag == 0 and self.channel.size >= 3 and memcmp(self.channel.text, b"rs.", 3) == 0:
                 self.tag = TAG_ACK
         if self.tag == TAG_UNKNOWN:
-            if self.symbol.kind == STRING and not self.symbol.flags & ESCAPED:
+            if self.symbol.kind == STRING:
                 self._keep_symbol()
             if number_of(&self.ts) == 0 and self.ts.scale == 0:
                 self.ts_ms = self.ts.mantissa
@@ -680,11 +708,12 @@ cdef class Message:
             if check == CHECK_DEC or check == CHECK_INT:
                 if v.kind == STRING and v.size == 0:
                     continue                    # read as None, like null
-                if number_of(v) or (check == CHECK_INT and v.scale):
-                    return self._refuse(
-                        "no integer that fits 63 bits" if check == CHECK_INT
-                        else "no number that fits 63 bits and 36 decimals",
-                        v.text, field.key, field.key_size)
+                if check == CHECK_DEC and long_number_of(v):
+                    return self._refuse("no number of at most 64 characters", v.text, field.key,
+                                        field.key_size)
+                if check == CHECK_INT and (number_of(v) or v.scale):
+                    return self._refuse("no integer that fits 63 bits", v.text, field.key,
+                                        field.key_size)
             elif check == CHECK_STR:
                 if v.kind != STRING and v.kind != NUMBER and v.kind != BIG_NUMBER:
                     return self._refuse("no string", v.text, field.key, field.key_size)
@@ -695,13 +724,13 @@ cdef class Message:
 
     cdef int _keep_symbol(self) noexcept nogil:
         cdef Py_ssize_t n
-        if self.symbol.size > 60:
-            return -1
         if self.symbol.flags & ESCAPED:
             n = unescape(self.symbol.text, self.symbol.size, self.symbol_text, 64)
-            if n < 0:
+            if n < 0 or n > 60:
                 return -1
             self.symbol_size = <uint32_t>n
+        elif self.symbol.size > 60:
+            return -1
         else:
             memcpy(self.symbol_text, self.symbol.text, self.symbol.size)
             self.symbol_size = self.symbol.size
@@ -717,7 +746,7 @@ cdef class Message:
         if self.symbol_size == 0:
             return self._refuse("missing or empty", self.text, "symbol", 6)
         if self.levels_why != NULL:
-            return self._refuse(self.levels_why, self.levels_at, NULL, 0)
+            return self._refuse(self.levels_why, self.levels_at, self.levels_key, 4)
         for i in range(self.n_fields):
             field = &self.fields[i]
             if field.key_id < KEY_ASKS or field.key_id > KEY_END:
@@ -756,7 +785,8 @@ cdef class Message:
         cdef Py_ssize_t where = min(max(self.where, 0), self.size)
         cdef Py_ssize_t stop = min(where + 40, self.size)
         why = self.why.decode() if self.why != NULL else "not read"
-        name = self.bad_key[:self.bad_key_size].decode(errors="replace") if self.bad_key != NULL else ""
+        name = (self.bad_key[:min(self.bad_key_size, 40)].decode(errors="replace")
+                if self.bad_key != NULL else "")
         seen = self.text[where:stop]
         return FrameError(f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
 

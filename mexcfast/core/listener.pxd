@@ -38,3 +38,5 @@ cdef class Listener:
     cpdef on_connected(self, object connection)
     cpdef on_disconnected(self, object connection, str why)
     cpdef on_reconnected(self, object connection, int64_t down_ns)
+    # The venue refused one of your topics. topic: core/topics.Topic; why: the venue's text.
+    cpdef on_refused(self, object topic, str why)

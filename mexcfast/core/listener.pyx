@@ -37,6 +37,9 @@ cdef class Listener:
     cpdef on_reconnected(self, object connection, int64_t down_ns):
         """The socket is back. connection: its name; down_ns: how long it was away, nanoseconds."""
 
+    cpdef on_refused(self, object topic, str why):
+        """The venue refused one of your topics. topic: core/topics.Topic; why: the venue's text."""
+
 
 def overrides(Listener listener not None, str hook not None):
     """Whether the listener's class has its own `hook`."""

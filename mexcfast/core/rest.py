@@ -36,6 +36,7 @@ from mexcfast.core.results import (
     read_stop_ack,
     read_texts,
     read_ticker,
+    read_time,
     read_trade,
     to_bool,
     to_int,
@@ -126,7 +127,7 @@ _HISTORY = (" symbol states category side orderId startTime endTime start_time e
 # Two sources disagree on some limits: the stricter stands here (protocol.md 20, row 25).
 ROUTES: tuple[Route, ...] = (
     # 13. market data
-    _public("ping", "ping", read_integer),
+    _public("ping", "ping", read_time),
     _public("contracts", "detail", one_or_many(read_contract), "symbol", 10),
     _public("contracts_by_country", "detail/country", one_or_many(read_contract), "symbol", 10),
     _public("support_currencies", "support_currencies", read_texts),
@@ -348,6 +349,14 @@ class Endpoint:
         if ws_url is None:
             ws_url = "ws" + rest_url.removeprefix("http").rstrip("/") + "/edge"
         return cls(rest_url, ws_url, **more)
+
+    @property
+    def expiry_ms(self) -> int:
+        """How long after its signed time the venue still takes a request, with a second's margin.
+
+        10 s unless Recv-Window says otherwise (protocol.md 3.4).
+        """
+        return ((10 if self.recv_window_s is None else self.recv_window_s) + 1) * 1000
 
     def limit(self, route: Route) -> tuple[int, int]:
         """count, window_ms of the route's budget group."""

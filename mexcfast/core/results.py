@@ -185,7 +185,8 @@ def read_contract(data: Any) -> t.Contract:
         amount_scale=f.integer("amountScale", default=0),
         min_quantity=f.number("minVol"), max_quantity=f.number("maxVol"),
         max_limit_quantity=limit if limit else None,
-        min_leverage=f.integer("minLeverage", default=1), max_leverage=f.integer("maxLeverage", default=1),
+        min_leverage=f.integer("minLeverage", default=1),
+        max_leverage=f.integer("maxLeverage", default=1),
         margin_support=t.MarginSupport(f.integer("positionOpenType", default=3)),
         bid_limit_rate=f.zero("bidLimitPriceRate"), ask_limit_rate=f.zero("askLimitPriceRate"),
         taker_fee_rate=f.zero("takerFeeRate"), maker_fee_rate=f.zero("makerFeeRate"),
@@ -408,6 +409,14 @@ def read_any(data: Any) -> Any:
 
 def read_integer(data: Any) -> int:
     return to_int(data, "data")
+
+
+def read_time(data: Any) -> int:
+    """The venue's clock; a number that is no present-day millisecond time is not one."""
+    now_ms = to_int(data, "data")
+    if not 10**12 <= now_ms < 10**13:
+        _bad("not a time in milliseconds")
+    return now_ms
 
 
 def read_decimal(data: Any) -> Decimal:

@@ -116,6 +116,15 @@ class Lanes(Generic[T]):
             self._keys[key] = (lane, self._serial)
         return replaced
 
+    def push_front(self, lane: Lane, item: T, key: Hashable | None = None) -> None:
+        """Put back what pop() just gave: it waits before all others of its lane."""
+        old = self._lanes[lane]
+        first = next(iter(old), self._serial + 1)
+        serial = first - 1
+        self._lanes[lane] = {serial: (key, item), **old}
+        if key is not None:
+            self._keys[key] = (lane, serial)
+
     def discard(self, key: Hashable) -> T | None:
         """Take out the item with this key; None when it does not wait."""
         place = self._keys.pop(key, None)

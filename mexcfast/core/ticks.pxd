@@ -28,12 +28,15 @@ cdef enum:
     MAX_SCALE = 18           # decimals a price or quantity may have
     MAX_FIELD_SCALE = 36     # decimals any other number may have
     MAX_EXPONENT = 4096      # larger exponents are refused before any arithmetic
+    MAX_LONG = 64            # characters and exponent of a number that does not fit but still is one:
+    MAX_LONG_EXPONENT = 200  # it lies well inside a double's range
 
 cdef struct Fixed:
     int64_t mantissa
     int32_t scale            # decimals, 0 .. MAX_FIELD_SCALE; never a trailing zero behind the point
 
-# Text of length size (a whole JSON number) to Fixed. 0 fits; 1 a number that does not fit; -1 no number.
+# Text of length size (a whole JSON number) to Fixed. 0 fits; -1 no number; a number that does not fit: 1
+# within MAX_LONG, 2 beyond.
 cdef int fixed_from_text(const char* text, Py_ssize_t size, Fixed* out) noexcept nogil
 
 # The double nearest to mantissa / 10**scale.

@@ -270,7 +270,8 @@ class Connection:
         self._to_send.clear()
         self._asked.clear()
         self._ping_sent_ns = None
-        self.logged_in.clear()
+        if self.login_error is None:
+            self.logged_in.clear()
         for topic in self.topics:
             self.topics[topic] = TopicState.WAITING
         self._gone.set()
@@ -330,10 +331,9 @@ class Connection:
 
     def _settle(self, asked: _Asked, refusal: str) -> None:
         if asked.method == "login":
-            if refusal:
-                self.login_error = AuthenticationError(f"login was refused: {refusal}")
             self.logged_in.set()
             if refusal:
+                self.login_error = AuthenticationError(None, f"login was refused: {refusal}")
                 self._lose("login refused")
             return
         if asked.topic in self.topics and asked.method.startswith("sub."):

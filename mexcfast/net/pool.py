@@ -8,18 +8,21 @@ the book starts again from a new snapshot.
 from __future__ import annotations
 
 import logging
-import time
+from collections.abc import Callable
 from typing import Any
 
+from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.listener import Listener
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
-from mexcfast.errors import MexcfastError
+from mexcfast.errors import BookError, MexcfastError, VenueError
 from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
 from mexcfast.net.repair import Fetch, Repairer
 
 log = logging.getLogger("mexcfast.net")
+
+PERSONAL = tuple(row.name for row in CHANNELS if row.name.startswith("push.personal."))
 
 
 class Pool:
@@ -40,6 +43,7 @@ class Pool:
         self.refusals: dict[Topic | None, str] = {}
         self._homes: dict[Topic, Connection] = {}
         self._listeners: dict[Topic, list[Listener]] = {}
+        self._kept: set[Topic] = set()
         self._stream_class = stream_class
 
     # -- subscribing ------------------------------------------------------------------------------
@@ -47,8 +51,13 @@ class Pool:
     def subscribe(self, listener: Listener, topic: Topic) -> None:
         """Send a topic's frames to a listener, subscribing when it is the first.
 
-        Public topics only; private pushes come with login(). A depth topic keeps a book as well.
+        Public topics only; private pushes come with login(). A depth topic keeps a book as well;
+        BookError when the contract's book is kept by depth of another kind.
         """
+        other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
+        if other is not None and other != topic:
+            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a contract, "
+                            f"{topic} was asked for")
         home = self._homes.get(topic)
         if home is None:
             home = self._place(topic)
@@ -78,7 +87,7 @@ class Pool:
         home.reader.forget(topic.push, topic.symbol, listener)
         if topic.channel == "depth" and route.book is not None and listener in route.book.listeners:
             route.book.listeners.remove(listener)
-        if listeners:
+        if listeners or topic in self._kept:
             return
         del self._homes[topic], self._listeners[topic]
         home.remove(topic)
@@ -88,26 +97,40 @@ class Pool:
             route.book = None
             self.books.pop(topic.symbol, None)
 
+    def depth_topic(self, symbol: str) -> Topic | None:
+        """The topic that keeps this contract's book; None when there is none."""
+        return next((t for t in self._homes if t.channel == "depth" and t.symbol == symbol), None)
+
     def state_of(self, topic: Topic) -> TopicState | None:
         """Where a topic stands; None when nobody subscribed to it."""
         home = self._homes.get(topic)
         return home.topics.get(topic) if home is not None else None
 
-    async def login(self, signer: Signer, clock_ms: Any) -> Connection:
-        """Open the private socket and wait until the venue confirms the login.
+    def keep(self, topic: Topic) -> None:
+        """Hold a subscribed topic until close(), listeners or not."""
+        self._kept.add(topic)
 
-        clock_ms: called for the time to sign. Raises AuthenticationError when it is refused; a
-        dead venue is waited for.
+    def raise_refusal(self, topic: Topic) -> None:
+        """VenueError when the venue refused the topic and did not take it back."""
+        if self.state_of(topic) is TopicState.REFUSED:
+            raise VenueError(None, f"{topic} was refused: {self.refusals.get(topic, '')}")
+
+    async def login(self, signer: Signer, clock_ms: Callable[[], int], listener: Listener) -> None:
+        """Open the private socket, send its events to the listener, wait for the venue's yes.
+
+        clock_ms: the time to sign with. Raises AuthenticationError when the keys are refused, now
+        and on every later call; a dead venue is waited for.
         """
         if self.private is None:
             self.private = Connection(
                 "private", self.ws_url, self, self.settings,
                 login=lambda: signer.login(clock_ms()), stream_class=self._stream_class)
             self.private.start()
+        for channel in PERSONAL:
+            self.private.reader.listen(channel, "", listener)
         await self.private.logged_in.wait()
         if self.private.login_error is not None:
             raise self.private.login_error
-        return self.private
 
     async def close(self) -> None:
         """Close every socket; books stay readable and are STOPPED."""
@@ -136,6 +159,7 @@ class Pool:
         for book in self._books_of(connection):
             old = book.state
             book.reset()
+            book.expect_snapshot()
             connection.reader.settle(book, old, Change.STALE)
             self.repairer.mend(connection, book)
         for listener in connection.listeners():
@@ -154,8 +178,11 @@ class Pool:
             self._tell(listener.on_disconnected, connection.name, why)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
-        """Keep the reason where users look for it."""
+        """Keep the reason where users look for it, and tell who wanted the topic."""
         self.refusals[topic] = why
+        if topic is not None:
+            for listener in list(self._listeners.get(topic, ())):
+                self._tell(listener.on_refused, topic, why)
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
         """A book reported a gap or lost its footing."""
@@ -175,11 +202,3 @@ class Pool:
             log.warning("listener: %s", fault)
         except Exception:
             log.exception("a listener's %s raised", getattr(hook, "__name__", "hook"))
-
-    def describe(self) -> list[dict[str, Any]]:
-        """One plain dict a socket: name, state, topics, frames, malformed, age."""
-        now_ns = time.monotonic_ns()
-        return [{"name": c.name, "state": c.state.value, "topics": len(c.topics),
-                 "frames": c.reader.frames, "malformed": c.reader.malformed, "opened": c.opened,
-                 "down_ns": 0 if c.is_open else c.down_ns, "now_ns": now_ns}
-                for c in self.connections]

@@ -1,4 +1,4 @@
-"""Mends books over REST: depth_commits for a gap, else a snapshot, within the venue's budgets.
+"""Mends books over REST: depth_commits for a gap, else a snapshot, the fetch keeps the venue's budgets.
 
 One task a book; it runs until the book is LIVE or its socket is gone. Source: protocol.md 10.2.
 """
@@ -11,13 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from mexcfast.core.depth import Change, OrderBook, State
-from mexcfast.core.throttle import Window
 from mexcfast.errors import FrameError, MexcfastError
-from mexcfast.net.connection import SECOND, Connection
+from mexcfast.net.connection import Connection
 
 log = logging.getLogger("mexcfast.net")
 
-# Fetches the raw body of an endpoint by its name in core/rest for one contract.
+# Fetches the raw body of an endpoint by its name in core/rest for one contract, within its budget.
 Fetch = Callable[[str, str], Awaitable[bytes]]
 
 LAGGING_SNAPSHOT_PAUSE = 0.2     # seconds; protocol.md 10.2 step 5 says 100 to 300 ms
@@ -30,8 +29,6 @@ class Repairer:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._tasks: dict[OrderBook, asyncio.Task[None]] = {}
-        # Below the venue's 10 and 20 per 2 s: the account's own requests share them.
-        self._windows = {"depth": Window(8, 2 * SECOND), "depth_commits": Window(16, 2 * SECOND)}
         self.requests = {"depth": 0, "depth_commits": 0}
 
     def mend(self, connection: Connection, book: OrderBook) -> None:
@@ -60,10 +57,6 @@ class Repairer:
         while connection.is_open and book.state in (State.INIT, State.SYNCING, State.REPAIRING):
             name = "depth_commits" if book.state is State.REPAIRING else "depth"
             book.expect_snapshot()
-            wait_ns = self._windows[name].take(time.monotonic_ns())
-            if wait_ns:
-                await asyncio.sleep(wait_ns / SECOND)
-                continue
             socket = connection.opened
             self.requests[name] += 1
             try:

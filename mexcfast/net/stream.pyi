@@ -1,7 +1,8 @@
 from typing import Any, Final
 
-from mexcfast.core.reader import Reader
 from picows import WSListener, WSTransport
+
+from mexcfast.core.reader import Reader
 
 BUILT_AGAINST: Final[str]
 MAX_MESSAGE: Final[int]

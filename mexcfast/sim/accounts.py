@@ -220,6 +220,8 @@ class Position:
     close_profit: Decimal = ZERO
     fee: Decimal = ZERO
     """Fees paid, positive; printed negative."""
+    hold_fee: Decimal = ZERO
+    """Funding: positive received, negative paid."""
     update_ms: int = 0
     version: int = 0
 
@@ -253,7 +255,7 @@ class Position:
         scale = self.contract.amount_scale
         hold_average = self._average(self.cost, self.hold_vol)
         open_average = self._average(self.open_value, self.open_vol)
-        realised = self.close_profit - self.fee
+        realised = self.close_profit - self.fee + self.hold_fee
         pnl = self.unrealised(mark)
         value = self.contract.notional(mark, self.hold_vol)
         equity = self.margin + pnl
@@ -276,7 +278,7 @@ class Position:
             "liquidatePrice": self.liquidation_price(),
             "oim": self.original_margin,
             "im": self.margin,
-            "holdFee": 0,
+            "holdFee": self.hold_fee,
             "realised": realised,
             "leverage": self.leverage,
             "marginRatio": round(ratio, 6),
@@ -323,6 +325,8 @@ class Account:
     deals: deque[Deal] = field(default_factory=lambda: deque(maxlen=50_000))
     positions: dict[tuple[str, int], Position] = field(default_factory=dict)
     closed_positions: deque[Position] = field(default_factory=lambda: deque(maxlen=10_000))
+    funding: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=10_000))
+    """Funding records of 15, oldest first."""
     leverages: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(symbol, position type, open type) to leverage."""
 

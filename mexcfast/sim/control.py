@@ -55,7 +55,7 @@ def _change(exchange: Exchange, name: str, params: Params) -> Any:
         if rate is None:
             raise Refused(600, "updates_per_second is required")
         exchange.updates_per_second = float(rate)
-        return {"updates_per_second": exchange.updates_per_second}
+        return {"updates_per_second": rate}
     if name == "step":
         symbol = params.text("symbol")
         return {"versions": exchange.step(params.integer("count") or 1, symbol)}

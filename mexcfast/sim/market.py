@@ -12,6 +12,8 @@ from collections.abc import Callable
 from mexcfast.sim.matching import BUY, SELL, Book, Result
 
 CROWD = 0
+#: The crowd adds no further order to a level that has this many.
+MOST_ORDERS = 6
 
 
 class Flow:
@@ -79,9 +81,9 @@ class Flow:
     def _resize(self) -> Result | None:
         side, price = self._near_level()
         orders = [one for one in self.book.level_orders(side, price) if one.owner == CROWD]
-        if orders and self.rng.random() < 0.5:
+        if orders and (len(orders) >= MOST_ORDERS or self.rng.random() < 0.5):
             order = self.rng.choice(orders)
-            if len(orders) > 1 and self.rng.random() < 0.4:
+            if len(orders) >= MOST_ORDERS or (len(orders) > 1 and self.rng.random() < 0.4):
                 return self.book.cancel(order.order_id)
             if order.remaining > 1:
                 return self.book.reduce(order.order_id, self.rng.randint(1, order.remaining - 1))
@@ -100,6 +102,9 @@ class Flow:
     def _withdraw(self) -> Result | None:
         side = self._side()
         prices = self.book.prices(side)
+        if len(prices) > 2 and prices[-1] - prices[0] > 3 * self.levels + 20:
+            # The price walked away from old orders: they leave, new ones come near the top.
+            return self.book.cancel_level(side, prices[0 if side == BUY else -1], CROWD)
         if len(prices) <= max(2, self.levels - 5):
             return self._insert() if len(prices) < self.levels else None
         if self.rng.random() < 0.15 or len(prices) > self.levels + 20:
@@ -107,19 +112,19 @@ class Flow:
         side, price = self._near_level(side)
         return self.book.cancel_level(side, price, CROWD)
 
-    def _trade(self, volume: int, limit: int | None = None) -> Result:
+    def _trade(self, volume: int) -> Result:
         side = self._trend if self.rng.random() < 0.55 else 3 - self._trend
+        if len(self.book.prices(3 - side)) < 3:
+            return self._add(*self._far_level(3 - side))  # never empty a side
         best = self.book.best(3 - side)
-        return self.book.place(
-            self._next_id(), CROWD, side, best if limit is None else limit, volume, rest=False
-        )
+        return self.book.place(self._next_id(), CROWD, side, best, volume, rest=False)
 
     def _jump(self) -> Result | None:
         """One order eats several levels at once."""
         side = self._trend
         ladder = self.book.ladder(3 - side, self.rng.randint(3, 12))
         ladder = [level for level in ladder if abs(level[0] - ladder[0][0]) <= 40]
-        if len(ladder) < 3 or len(self.book.prices(3 - side)) < self.levels // 2:
+        if not 3 <= len(ladder) < len(self.book.prices(3 - side)) // 2:
             return None
         volume = sum(quantity for _, quantity, _ in ladder)
         return self.book.place(

@@ -16,6 +16,7 @@ from mexcfast.sim.accounts import (
     SHORT,
     Account,
     Order,
+    Position,
     direction,
 )
 from mexcfast.sim.checks import OrderRequest, Params, Refused, order_request
@@ -140,7 +141,7 @@ class PrivateHandlers:
         return []
 
     def nothing_paged(self, call: Call) -> Any:
-        """A page that is always empty here (no transfers, no funding settlements)."""
+        """A page that is always empty here (there are no transfers)."""
         return paged([], *call.params.page(100))
 
     def change_risk_level(self, call: Call) -> Any:
@@ -217,17 +218,30 @@ class PrivateHandlers:
         """The withdrawn spelling answers a page."""
         return paged(self._closed(call), *call.params.page(100))
 
+    def funding_records(self, call: Call) -> Any:
+        """Funding paid and received, newest first."""
+        params = call.params
+        symbol, kind = params.text("symbol"), params.integer("position_type", "positionType")
+        position_id = params.integer("position_id", "positionId")
+        start, end = _times(params)
+        rows = [
+            {name: value for name, value in one.items() if name != "positionId"}
+            for one in reversed(call.user.funding)
+            if symbol in (None, one["symbol"])
+            and kind in (None, one["positionType"])
+            and position_id in (None, one["positionId"])
+            and start <= one["settleTime"] <= end
+        ]
+        return paged(rows, *params.page(100))
+
     def change_leverage(self, call: Call) -> Any:
         """By position id, or for a direction without a position."""
         params, account = call.params, call.user
         leverage = params.need_integer("leverage")
         position_id = params.integer("positionId")
         if position_id:
-            for position in account.positions.values():
-                if position.id == position_id:
-                    self.venue.change_leverage(account, position, leverage)
-                    return _nothing()
-            raise Refused(2009)
+            self.venue.change_leverage(account, _held(account, position_id), leverage)
+            return _nothing()
         contract = self.venue.market(params.need_text("symbol")).contract
         open_type, kind = params.need_integer("openType"), params.need_integer("positionType")
         if open_type not in (ISOLATED, CROSS):
@@ -240,6 +254,18 @@ class PrivateHandlers:
         if held is not None and held.open_type == open_type:
             self.venue.change_leverage(account, held, leverage)
         account.leverages[contract.symbol, kind, open_type] = leverage
+        return _nothing()
+
+    def change_margin(self, call: Call) -> Any:
+        """ADD or SUB margin of an isolated position."""
+        params = call.params
+        position = _held(call.user, params.need_integer("positionId"))
+        amount, way = params.decimal("amount"), params.need_text("type")
+        if amount is None or amount <= 0:
+            raise Refused(1004)
+        if way not in ("ADD", "SUB"):
+            raise Refused(600, "type: ADD or SUB")
+        self.venue.change_margin(call.user, position, amount if way == "ADD" else -amount)
         return _nothing()
 
     def position_mode(self, call: Call) -> Any:
@@ -539,6 +565,14 @@ class PrivateHandlers:
             "planOrderCount": 0,
             "trackOrderCount": 0,
         }
+
+
+def _held(account: Account, position_id: int) -> Position:
+    """An open position by id; Refused(2009)."""
+    for position in account.positions.values():
+        if position.id == position_id:
+            return position
+    raise Refused(2009)
 
 
 def _nothing() -> Any:

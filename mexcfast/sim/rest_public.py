@@ -113,7 +113,7 @@ class PublicHandlers:
         return [views.funding(one, now) for one in self.venue.markets.values()]
 
     def funding_history(self, call: Call) -> Any:
-        """Funding is not settled here: an empty page."""
+        """Past rates are not kept: an empty page."""
         self._market(call)
         return paged([], *call.params.page(1000))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ SECRET_HEADERS = frozenset(("apikey", "signature", "cookie", "authorization"))
 MOST_BODY = 1 << 20
 LONGEST_LOGGED = 4096
 JSON = "application/json"
+LOGGER = logging.getLogger("mexcfast.sim")
 
 Ladder = list[tuple[Decimal, int, int]]
 
@@ -182,15 +184,20 @@ class Exchange:
 
     async def stop(self) -> None:
         """Close every connection and the port."""
+        failure: Exception | None = None
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            (ended,) = await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+            if isinstance(ended, Exception):  # the market stopped by a bug: do not hide it
+                failure = ended
         for session in list(self._hub.sessions):
             session.transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if failure is not None:
+            raise failure
 
     # For tests and programs
 
@@ -324,6 +331,7 @@ class Exchange:
             )
             status, text = answer.http, answer.text
         except Exception as error:  # the exchange must survive anything a client sends
+            LOGGER.exception("%s %s", request.method, path)
             status, text = 500, _failure(500, f"System internal error! {type(error).__name__}")
         if before is not None:
             status, text = before.status, _failure(before.status, "injected after executing")
@@ -341,8 +349,8 @@ class Exchange:
         try:
             if remote not in LOOPBACK:
                 raise Refused(403, "control is for loopback only", http=403)
-            data = control(self, request.method, path, raw_query, body)
-            text = wire.dumps({"success": True, "code": 0, "data": data})
+            answer = control(self, request.method, path, raw_query, body)
+            text = wire.dumps({"success": True, "code": 0, "data": answer})
         except Refused as refused:
             status = refused.http if refused.http != 200 else 400
             text = _failure(refused.code, refused.text())

@@ -20,7 +20,7 @@ from mexcfast.sim.checks import Params, Refused, check_clock, decode_json, signa
 from mexcfast.sim.faults import Faults
 from mexcfast.sim.matching import BUY, SELL, Commit
 from mexcfast.sim.settings import Limits, Variations
-from mexcfast.sim.venue import Listener, Market, PublicDeal, Venue
+from mexcfast.sim.venue import Listener, Market, PublicDeal, Venue, next_settle_ms
 
 #: (channel, symbol or "", extra); extra is "zip"/"raw", limit, step or interval.
 Topic = tuple[str, str, str]
@@ -47,9 +47,8 @@ class Session:
         now = time.monotonic()
         self.opened = now
         self.last_ping = now
-        self.active_since: float | None = None
-        """When the last subscription went away; None while there is one."""
         self.idle_since = now
+        """Opening, or when the last subscription went away."""
         self.messages: deque[float] = deque()
         self._faults = faults
         self._limit = limits.write_buffer_bytes
@@ -556,7 +555,7 @@ class Hub(Listener):
             data = f'{{"symbol":"{symbol}","price":{contract.price_text(tick)}}}'
         elif channel == "funding.rate":
             rate = wire.number(market.funding_rate)
-            settle = views.next_settle_ms(now)
+            settle = next_settle_ms(now)
             data = f'{{"symbol":"{symbol}","rate":{rate},"nextSettleTime":{settle}}}'
         elif channel == "depth.full":
             asks = views.levels_text(contract, market.book.ladder(SELL, int(extra)), elements)

@@ -19,6 +19,7 @@ from mexcfast.sim.accounts import (
     FOK,
     HEDGE,
     IOC,
+    ISOLATED,
     LIMIT,
     LONG,
     MARKET,
@@ -40,6 +41,13 @@ from mexcfast.sim.contracts import Contract, listing
 from mexcfast.sim.market import CROWD, Flow
 from mexcfast.sim.matching import BUY, SELL, Book, Commit, Fill, Result
 
+FUNDING_CYCLE_MS = 8 * 3_600_000
+
+
+def next_settle_ms(now_ms: int) -> int:
+    """The next multiple of the funding cycle."""
+    return now_ms - now_ms % FUNDING_CYCLE_MS + FUNDING_CYCLE_MS
+
 
 class PublicDeal(NamedTuple):
     """One trade as everybody sees it (7.3)."""
@@ -55,7 +63,9 @@ class PublicDeal(NamedTuple):
 class Market:
     """One contract with its book, flow, prices and trades."""
 
-    def __init__(self, contract: Contract, book: Book, flow: Flow, start: int) -> None:
+    def __init__(
+        self, contract: Contract, book: Book, flow: Flow, start: int, now_ms: int
+    ) -> None:
         self.contract = contract
         self.book = book
         self.flow = flow
@@ -71,6 +81,7 @@ class Market:
         self.turnover_ticks = 0
         self.open_interest = 546_882
         self.funding_rate = Decimal("0.000072")
+        self.next_funding_ms = next_settle_ms(now_ms)
         self.changed_deals = 0
         """Grows with every trade, so that periodic pushes can tell whether something happened."""
 
@@ -154,7 +165,9 @@ class Venue:
             book = Book(contract.symbol, first, keep=max(history, 1000))
             flow = Flow(book, start, levels, seed, self._next_crowd_id)
             flow.fill_book()
-            self.markets[contract.symbol] = Market(contract, book, flow, start)
+            self.markets[contract.symbol] = Market(
+                contract, book, flow, start, clock_ms()
+            )
 
     # Accounts
 
@@ -223,6 +236,44 @@ class Venue:
         result = market.book.place(self._next_crowd_id(), CROWD, side, None, volume, rest=False)
         self._after(market, result, None)
         return volume - result.remaining
+
+    def settle_due_funding(self, market: Market) -> None:
+        """Settle when the venue's clock passed the settle time."""
+        now = self.clock_ms()
+        if now >= market.next_funding_ms:
+            self.settle_funding(market)
+            market.next_funding_ms = next_settle_ms(now)
+
+    def settle_funding(self, market: Market) -> None:
+        """Longs pay rate times value, shorts receive it; the crowd is the other side (18.1)."""
+        contract, now = market.contract, self.clock_ms()
+        for account in self.accounts.values():
+            for kind in (LONG, SHORT):
+                position = account.positions.get((market.symbol, kind))
+                if position is None:
+                    continue
+                value = contract.notional(market.fair_price, position.hold_vol)
+                amount = contract.cut(value * market.funding_rate)
+                received = -amount if kind == LONG else amount
+                account.cash[contract.settle] = account.cash.get(contract.settle, ZERO) + received
+                self.ledger.crowd_cash -= received
+                position.hold_fee += received
+                position.version += 1
+                position.update_ms = now
+                account.funding.append(
+                    {
+                        "id": len(account.funding) + 1,
+                        "symbol": market.symbol,
+                        "positionType": kind,
+                        "positionId": position.id,
+                        "positionValue": value,
+                        "funding": received,
+                        "rate": market.funding_rate,
+                        "settleTime": now,
+                    }
+                )
+                self._push_position(account, position)
+                self._push_asset(account, contract.settle)
 
     # Orders
 
@@ -296,6 +347,25 @@ class Venue:
         position.update_ms = self.clock_ms()
         key = (contract.symbol, position.type, position.open_type)
         account.leverages[key] = leverage
+        self._push_position(account, position)
+        self._push_asset(account, contract.settle)
+
+    def change_margin(self, account: Account, position: Position, amount: Decimal) -> None:
+        """Move margin into (positive) or out of an isolated position (15)."""
+        contract = position.contract
+        if position.open_type != ISOLATED:
+            raise Refused(2002)
+        if amount == 0 or amount != contract.cut(amount):
+            raise Refused(1004)
+        if amount > account.available(contract.settle):
+            raise Refused(2005)
+        price = self.markets[contract.symbol].fair_price
+        needed = contract.cut(position.cost / position.leverage)
+        if amount < 0 and position.margin + amount + min(ZERO, position.unrealised(price)) < needed:
+            raise Refused(2018)
+        position.margin += amount
+        position.version += 1
+        position.update_ms = self.clock_ms()
         self._push_position(account, position)
         self._push_asset(account, contract.settle)
 
@@ -424,7 +494,6 @@ class Venue:
                 raise Refused(2027)
             if position.leverage != asked:
                 raise Refused(2021)
-        account.leverages[contract.symbol, kind, order.open_type] = asked
         return asked
 
     def _check_closable(
@@ -473,6 +542,9 @@ class Venue:
         order.id = self._order_id
         if not order.external_oid:
             order.external_oid = "_m_" + hashlib.md5(str(order.id).encode()).hexdigest()[:29]
+        if not order.closes:
+            kind = LONG if direction(order.side) == BUY else SHORT
+            account.leverages[market.symbol, kind, order.open_type] = order.leverage
         account.orders[order.id] = order
         account.by_external[order.external_oid] = order
         account.open_orders[order.id] = order
@@ -518,6 +590,9 @@ class Venue:
             self.listener.on_deals(market, deals)
             for fill in result.fills:
                 self._settle(market, fill, taker, result.side, now)
+            for account in self.accounts.values():
+                if account.position_mode == ONE_WAY:
+                    self._trim_reduce_only(account, market.symbol)
         for gone in result.cancelled:
             order = self.live.get(gone.order_id)
             if order is not None:
@@ -557,8 +632,6 @@ class Venue:
             for position in settled.positions:
                 self._push_position(account, position)
             self._push_asset(account, market.contract.settle)
-            if account.position_mode == ONE_WAY:
-                self._trim_reduce_only(account, market.symbol)
 
     def _trim_reduce_only(self, account: Account, symbol: str) -> None:
         """Reduce-only orders larger than what is left of the position go (errorCode 4)."""

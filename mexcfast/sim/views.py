@@ -8,9 +8,8 @@ from typing import Any
 
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY, SELL, Commit, State
-from mexcfast.sim.venue import Market, PublicDeal
+from mexcfast.sim.venue import FUNDING_CYCLE_MS, Market, PublicDeal, next_settle_ms
 
-FUNDING_HOURS = 8
 FUNDING_BOUND = Decimal("0.0018")
 
 
@@ -127,12 +126,6 @@ def short_ticker(market: Market, now_ms: int) -> dict[str, Any]:
     return {name: full[name] for name in SHORT_TICKER}
 
 
-def next_settle_ms(now_ms: int) -> int:
-    """The next multiple of the funding cycle."""
-    cycle = FUNDING_HOURS * 3_600_000
-    return now_ms - now_ms % cycle + cycle
-
-
 def funding(market: Market, now_ms: int) -> dict[str, Any]:
     """funding_rate element (13)."""
     return {
@@ -140,7 +133,7 @@ def funding(market: Market, now_ms: int) -> dict[str, Any]:
         "fundingRate": market.funding_rate,
         "maxFundingRate": FUNDING_BOUND,
         "minFundingRate": -FUNDING_BOUND,
-        "collectCycle": FUNDING_HOURS,
+        "collectCycle": FUNDING_CYCLE_MS // 3_600_000,
         "nextSettleTime": next_settle_ms(now_ms),
         "timestamp": now_ms,
         "idxPrice": market.contract.price(market.index_tick),

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexcfast import errors as e
@@ -205,16 +205,19 @@ def read_or_refuse(route, status, body):
     return None
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ROUTES), statuses, st.binary())
 def test_any_bytes(route, status, body):
     read_or_refuse(route, status, body)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ROUTES), statuses, envelopes)
 def test_any_json(route, status, value):
     read_or_refuse(route, status, json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.sampled_from(VECTORS), st.data())
 def test_mutilated_samples(vector, data):
     body = bytearray(BODIES[vector["name"]])
@@ -226,6 +229,7 @@ def test_mutilated_samples(vector, data):
     read_or_refuse(route, 200, bytes(body))
 
 
+@settings(deadline=None)
 @given(st.sampled_from([v for v in VECTORS if isinstance(v["response"].get("data"), (list, dict))]),
        json_values, st.data())
 def test_samples_with_one_wrong_value(vector, value, data):

@@ -10,12 +10,12 @@ from enum import IntEnum
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexcfast.core.sign import Signer, canonical_query
 from mexcfast.errors import ConfigError, IntentError
-from tests.models import hmac_model
+from models import hmac_model
 
 DATA = Path(__file__).parents[1] / "data" / "signing.jsonl"
 VECTORS = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
@@ -36,6 +36,7 @@ def test_vector(vector):
     assert signer.sign(now, payload.encode()) == vector["signature"]
 
 
+@settings(deadline=None)
 @given(key=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
        secret=texts.filter(lambda s: s and s == s.strip()), now=times, payload=st.binary())
 def test_agrees_with_the_standard_library(key, secret, now, payload):
@@ -56,6 +57,7 @@ values = st.one_of(st.none(), texts, st.booleans(), st.integers(),
 names = st.text("abcXYZ019_.-", min_size=1)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, st.one_of(
     values, st.lists(values.filter(lambda v: v is not None)))))
 def test_query_agrees_with_the_model(params):

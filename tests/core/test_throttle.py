@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -51,8 +51,10 @@ class WindowModel(RuleBasedStateMachine):
 
 
 TestWindow = WindowModel.TestCase
+TestWindow.settings = settings(deadline=None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=60))
 def test_no_span_ever_holds_more_than_the_count(steps):
     window, now, grants = Window(4, 20), 0, []
@@ -88,6 +90,7 @@ def test_backoff():
             backoff_ms(*bad)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.floats(0, 1))
 def test_backoff_stays_between_half_and_whole(attempt, jitter):
     whole = backoff_ms(attempt)
@@ -118,6 +121,15 @@ class LanesModel(RuleBasedStateMachine):
         if best is not None:
             self.model.remove(best)
 
+    @rule()
+    def pop_and_put_back(self):
+        popped = self.lanes.pop()
+        if popped is None:
+            return
+        lane, item = popped
+        entry = next(entry for entry in self.model if entry[2] == item)
+        self.lanes.push_front(lane, item, entry[1])
+
     @rule(lane=st.sampled_from(Lane), limit=st.integers(0, 3))
     def pop_many(self, lane, limit):
         taken = [entry for entry in self.model if entry[0] == lane][:limit]
@@ -133,3 +145,4 @@ class LanesModel(RuleBasedStateMachine):
 
 
 TestLanes = LanesModel.TestCase
+TestLanes.settings = settings(deadline=None)

@@ -1,0 +1,108 @@
+"""The commands and their options. What they do stands in the rooms beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+import mexcfast
+from mexcfast.errors import MexcfastError
+from mexcfast.runtime import run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Trade MEXC futures fast and safely; try it on the embedded exchange.")
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")]
+
+
+@app.callback()
+def _root(verbose: Verbose = False) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr,
+                        format="%(asctime)s %(name)s %(message)s")
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long the market runs "
+                                           "before and after the faults.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Seed of the embedded exchange.")] = 7,
+    rate: Annotated[int, typer.Option(min=5, max=500, help="Book updates a second and "
+                                      "contract.")] = 200,
+    spin: Annotated[bool, typer.Option("--spin", help="Never let the loop sleep: lower latency, "
+                                       "one core busy.")] = False,
+) -> None:
+    """Open books on the embedded exchange, break things, place an order, prove all of it."""
+    from mexcfast.cli.demo import Demo
+
+    _finish(run(_quietly(Demo(seed=seed, rate=rate, seconds=seconds).run()), spin=spin))
+
+
+@app.command()
+def watch(
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
+    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
+) -> None:
+    """Show live ladders of one or more contracts."""
+    from mexcfast.cli.watch import watch as show
+
+    if sim and endpoint:
+        _fail("--sim and --endpoint exclude each other")
+    _finish(run(_quietly(show(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
+                              levels=levels))))
+
+
+@app.command()
+def sim(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8777,
+    symbols: Annotated[str, typer.Option(help="Contracts, comma-separated.")] =
+    "BTC_USDT,ETH_USDT,SOL_USDT",
+    seed: Annotated[int, typer.Option(help="Seed of the market.")] = 7,
+    rate: Annotated[float, typer.Option(min=1, max=1000, help="Book updates a second and "
+                                        "contract.")] = 50,
+    merge_ms: Annotated[int, typer.Option(min=0, max=5000, help="Window of merged depth "
+                                          "frames.")] = 200,
+    stamp: Annotated[bool, typer.Option("--stamp", help="Add the sending time to depth "
+                                        "frames.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print addresses and keys as one JSON "
+                                          "line.")] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Run the embedded exchange on loopback until Ctrl-C."""
+    from mexcfast.cli.sim import serve
+
+    wanted = [each.strip() for each in symbols.split(",") if each.strip()]
+    _finish(run(_quietly(serve(port=port, symbols=wanted, seed=seed, rate=rate, merge_ms=merge_ms,
+                               stamp=stamp, as_json=as_json, with_parent=with_parent))))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(mexcfast.__version__)
+
+
+async def _quietly(main: object) -> int:
+    """Exit code of a command: faults of ours become one line, Ctrl-C becomes 130."""
+    try:
+        return int(await main)  # type: ignore[misc]
+    except asyncio.CancelledError:
+        return 130
+    except (MexcfastError, ValueError, OSError) as fault:
+        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
+        return 1
+
+
+def _finish(code: int) -> NoReturn:
+    raise typer.Exit(code)
+
+
+def _fail(text: str) -> NoReturn:
+    typer.secho(f"mexcfast: {text}", fg="red", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,114 @@
+"""`mexcfast sim`, and the same exchange as a child process for other commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from mexcfast.errors import ConnectFailed, ParameterError
+from mexcfast.sim import Exchange
+
+
+async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, merge_ms: int,
+                stamp: bool, as_json: bool, with_parent: bool) -> int:
+    """Run an exchange until Ctrl-C, SIGTERM or (with_parent) the end of standard input."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(each, done.set)
+    async with Exchange(seed=seed, symbols=symbols, updates_per_second=rate, merge_ms=merge_ms,
+                        port=port, stamp_ns=stamp) as venue:
+        if as_json:
+            print(json.dumps({"rest_url": venue.rest_url, "ws_url": venue.ws_url,
+                              "access_key": venue.access_key, "secret": venue.secret}), flush=True)
+        else:
+            print(f"The embedded exchange runs on loopback: {', '.join(symbols)}\n"
+                  f"  REST       {venue.rest_url}\n  WebSocket  {venue.ws_url}\n"
+                  f"  control    {venue.rest_url}/sim/state\n"
+                  f"  keys       MEXC_API_KEY={venue.access_key} MEXC_API_SECRET={venue.secret}"
+                  "   (this exchange only)\nCtrl-C ends it.", flush=True)
+        if with_parent:
+            reader = asyncio.StreamReader()
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            parent = loop.create_task(_until_closed(reader, done))
+            await done.wait()
+            parent.cancel()
+        else:
+            await done.wait()
+    return 0
+
+
+async def _until_closed(reader: asyncio.StreamReader, done: asyncio.Event) -> None:
+    while await reader.read(4096):
+        pass
+    done.set()
+
+
+class ChildExchange:
+    """An exchange in a process of its own, so that its work does not delay the client's loop.
+
+    It ends with this process, however this process ends. After entering: rest_url, ws_url,
+    access_key, secret of a funded account.
+    """
+
+    rest_url: str
+    ws_url: str
+    access_key: str
+    secret: str
+
+    def __init__(self, *, symbols: Sequence[str], seed: int = 7, rate: float = 50,
+                 merge_ms: int = 200, stamp: bool = False) -> None:
+        self._arguments = [
+            "sim", "--json", "--with-parent", "--port", "0", "--symbols", ",".join(symbols),
+            "--seed", str(seed), "--rate", str(rate), "--merge-ms", str(merge_ms),
+            *(["--stamp"] if stamp else [])]
+        self._process: asyncio.subprocess.Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mexcfast.cli", *self._arguments, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, start_new_session=True)
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            await self._process.wait()
+            raise ConnectFailed("the embedded exchange did not start; its reason is above")
+        for name, value in json.loads(line).items():
+            setattr(self, name, value)
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        if self._session is not None:
+            await self._session.close()
+        process = self._process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 5)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def control(self, path: str, **body: Any) -> Any:
+        """One request to the control endpoint: POST when there is a body, else GET."""
+        assert self._session is not None
+        url = f"{self.rest_url}/sim/{path}"
+        method = "POST" if body else "GET"
+        async with self._session.request(method, url, json=body or None) as answer:
+            reply = await answer.json(content_type=None)
+        if not reply.get("success"):
+            raise ParameterError(reply.get("code"), f"control {path}: {reply.get('message', '')}")
+        return reply["data"]

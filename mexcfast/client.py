@@ -1,0 +1,211 @@
+"""What users hold: MarketData, Trader and Client. Wiring only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from mexcfast.core import topics as topic
+from mexcfast.core.depth import OrderBook
+from mexcfast.core.events import (
+    Deals,
+    DepthFull,
+    FairPrice,
+    FundingRate,
+    IndexPrice,
+    Kline,
+    Ticker,
+    Tickers,
+)
+from mexcfast.core.listener import Listener
+from mexcfast.core.rest import LIVE, Endpoint
+from mexcfast.core.sign import Signer
+from mexcfast.core.topics import Topic
+from mexcfast.errors import ConfigError
+from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.net.clock import Clock
+from mexcfast.net.connection import StreamSettings
+from mexcfast.net.executor import Executor
+from mexcfast.net.orders import Orders
+from mexcfast.net.pool import Pool
+
+KEY_VARIABLE = "MEXC_API_KEY"
+SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
+
+
+class MarketData:
+    """Public streams of one endpoint.
+
+    Every method returns at once; the subscription starts when the result is awaited or iterated.
+    Contracts are named as the venue does, for example BTC_USDT; ValueError otherwise.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    def book(self, symbol: str) -> BookFeed:
+        """The order book: `await` for a LIVE one, `async for` for every change."""
+        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
+
+    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
+        """Trades; every: each on its own instead of merged."""
+        return EventFeed(self.pool, topic.deals(symbol, False if every else None), bound)
+
+    def tickers(self, *, bound: int = 16) -> EventFeed[Tickers]:
+        """All contracts' tickers, about once a second."""
+        return EventFeed(self.pool, topic.tickers(), bound)
+
+    def ticker(self, symbol: str, *, bound: int = 1024) -> EventFeed[Ticker]:
+        """One contract's ticker."""
+        return EventFeed(self.pool, topic.ticker(symbol), bound)
+
+    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024) -> EventFeed[DepthFull]:
+        """The top 5, 10 or 20 levels, whole each time, without a book to keep."""
+        return EventFeed(self.pool, topic.depth_full(symbol, limit), bound)
+
+    def kline(self, symbol: str, interval: str, *, bound: int = 1024) -> EventFeed[Kline]:
+        """Candles; intervals as in core/topics.INTERVALS."""
+        return EventFeed(self.pool, topic.kline(symbol, interval), bound)
+
+    def funding_rate(self, symbol: str, *, bound: int = 1024) -> EventFeed[FundingRate]:
+        """Funding rate."""
+        return EventFeed(self.pool, topic.funding_rate(symbol), bound)
+
+    def index_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[IndexPrice]:
+        """Index price."""
+        return EventFeed(self.pool, topic.index_price(symbol), bound)
+
+    def fair_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[FairPrice]:
+        """Fair (mark) price."""
+        return EventFeed(self.pool, topic.fair_price(symbol), bound)
+
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
+        for each in [topics] if isinstance(topics, Topic) else topics:
+            self.pool.subscribe(listener, each)
+
+    def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """Undo subscribe."""
+        for each in [topics] if isinstance(topics, Topic) else topics:
+            self.pool.unsubscribe(listener, each)
+
+    @property
+    def books(self) -> Mapping[str, OrderBook]:
+        """The books kept now, by contract."""
+        return self.pool.books
+
+
+class Trader:
+    """The private side: orders over REST, own events over the private socket."""
+
+    def __init__(self, executor: Executor, pool: Pool, signer: Signer | None,
+                 clock: Clock) -> None:
+        self.orders = Orders(executor)
+        self._pool = pool
+        self._signer = signer
+        self._clock = clock
+
+    async def listen(self, listener: Listener) -> None:
+        """Send own order, fill, position and asset events to a listener.
+
+        Returns when the venue has confirmed the login. Raises AuthenticationError when it refuses
+        the keys, ConfigError when there are none.
+        """
+        if self._signer is None:
+            raise ConfigError(f"no keys: give access_key and secret, or set {KEY_VARIABLE} and "
+                              f"{SECRET_VARIABLE} and use Client.from_env()")
+        await self._pool.login(self._signer, self._clock.venue_ms, listener)
+
+
+class Client:
+    """MEXC futures: market data, orders and own events of one endpoint.
+
+        async with Client() as client:
+            book = await client.book("BTC_USDT")
+
+    endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
+    orders and own events only; they reach no log and no repr.
+    """
+
+    def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
+                 secret: str | None = None, *, streams: StreamSettings | None = None) -> None:
+        signer = None
+        if access_key is not None and secret is not None:
+            signer = Signer(access_key, secret)
+        elif access_key is not None or secret is not None:
+            raise ConfigError("one of access_key and secret is missing; allowed: both or neither")
+        self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
+        self._clock = Clock()
+        self._executor = Executor(self.endpoint, signer, self._clock)
+        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
+        self.market = MarketData(self._pool)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock)
+
+    @classmethod
+    def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
+        """A client with the keys of MEXC_API_KEY and MEXC_API_SECRET.
+
+        ConfigError names the one that is missing or empty.
+        """
+        keys = {}
+        for name in (KEY_VARIABLE, SECRET_VARIABLE):
+            keys[name] = os.environ.get(name, "")
+            if not keys[name]:
+                raise ConfigError(f"environment variable {name} is missing or empty")
+        return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.endpoint.rest_url}>"
+
+    async def __aenter__(self) -> Self:
+        await self._executor.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every socket and connection. Open orders stay open."""
+        await self._pool.close()
+        await self._executor.close()
+
+    async def _fetch(self, name: str, symbol: str) -> bytes:
+        # depth without a limit: up to 1500 levels a side, 1000 would cut the tail off (10.1)
+        path: dict[str, object] = {"symbol": symbol}
+        if name == "depth_commits":
+            path["limit"] = 1000
+        return await self._executor.fetch(name, path)
+
+    # The ones used most, without the detour.
+
+    @property
+    def orders(self) -> Orders:
+        """Placing, changing, cancelling and asking for orders."""
+        return self.trader.orders
+
+    def book(self, symbol: str) -> BookFeed:
+        """MarketData.book"""
+        return self.market.book(symbol)
+
+    def deals(self, symbol: str, **more: Any) -> EventFeed[Deals]:
+        """MarketData.deals"""
+        return self.market.deals(symbol, **more)
+
+    def tickers(self, **more: Any) -> EventFeed[Tickers]:
+        """MarketData.tickers"""
+        return self.market.tickers(**more)
+
+    def ticker(self, symbol: str, **more: Any) -> EventFeed[Ticker]:
+        """MarketData.ticker"""
+        return self.market.ticker(symbol, **more)
+
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """MarketData.subscribe"""
+        self.market.subscribe(listener, topics)
+
+    async def listen(self, listener: Listener) -> None:
+        """Trader.listen"""
+        await self.trader.listen(listener)

@@ -1,0 +1,126 @@
+"""The command line as a person meets it: exit codes, plain output, Ctrl-C, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MEXCFAST = [sys.executable, "-m", "mexcfast.cli"]
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=90)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "mexcfast.cli", *arguments)
+
+
+def processes_marked(mark: str) -> list[int]:
+    """Commands of ours with this mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if b"mexcfast.cli" in command and f"MARK={mark}".encode() in environment:
+                found.append(int(entry.name))
+    return found
+
+
+def test_the_demo_proves_its_claims_in_plain_text() -> None:
+    done = run("demo", "--seconds", "0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "What was proven" in done.stdout and "divergences: 0" in done.stdout
+    assert "LIVE -> REPAIRING -> LIVE" in done.stdout
+    assert "\x1b" not in done.stdout and "NO" not in done.stdout.split()
+
+
+def test_the_demo_fails_when_a_claim_does_not_hold() -> None:
+    """The judge is asked about a wrong version: the comparison must notice."""
+    program = (
+        "import sys\n"
+        "from mexcfast.cli import sim\n"
+        "real = sim.ChildExchange.control\n"
+        "async def wrong(self, path, **body):\n"
+        "    data = await real(self, path, **body)\n"
+        "    if path.startswith('book/ETH_USDT'):\n"
+        "        data['bids'][3][1] += 1\n"
+        "    return data\n"
+        "sim.ChildExchange.control = wrong\n"
+        "sys.argv = ['mexcfast', 'demo', '--seconds', '0.5']\n"
+        "from mexcfast.cli import main\n"
+        "main()\n")
+    done = python("-c", program)
+    assert done.returncode == 1
+    assert "NOT everything held" in done.stdout and "divergences: 1" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_behind(how: signal.Signals) -> None:
+    mark = f"{os.getpid()}-{how}"
+    process = subprocess.Popen([*MEXCFAST, "demo", "--seconds", "30"], stdout=subprocess.PIPE,
+                               text=True, env={**os.environ, "MARK": mark})
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "measuring" in line:
+            break
+    assert len(processes_marked(mark)) == 2
+    process.send_signal(how)
+    process.stdout.read()
+    code = process.wait(timeout=20)
+    process.stdout.close()
+    assert code == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes_marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not processes_marked(mark)
+
+
+def test_watch_shows_books_in_plain_text() -> None:
+    done = run("watch", "BTC_USDT", "ETH_USDT", "--sim", "--seconds", "1.5")
+    assert done.returncode == 0, done.stderr
+    assert "BTC_USDT SYNCING -> LIVE" in done.stdout and "ETH_USDT LIVE" in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "code", "says"), [
+    (["watch", "btc_usdt", "--sim"], 1, "upper case"),
+    (["watch", "BTC_USDT", "--endpoint", "ftp://nowhere"], 1, "ftp://nowhere"),
+    (["watch", "BTC_USDT", "--sim", "--endpoint", "http://127.0.0.1:9"], 2, "exclude"),
+    (["sim", "--port", "70000"], 2, "port"),
+    (["sim", "--port", "0", "--symbols", "NOPE"], 1, "NOPE"),
+    (["demo", "--rate", "1"], 2, "rate"),
+])
+def test_bad_input_is_named_in_one_line(arguments: list[str], code: int, says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_sim_prints_its_addresses_and_ends_on_sigterm() -> None:
+    process = subprocess.Popen([*MEXCFAST, "sim", "--port", "0", "--json"], stdout=subprocess.PIPE,
+                               text=True)
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    assert told["rest_url"].startswith("http://127.0.0.1:") and told["ws_url"].endswith("/edge")
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(timeout=10) == 0
+
+
+def test_a_missing_extra_is_named() -> None:
+    program = ("import sys\nsys.modules['typer'] = None\n"
+               "from mexcfast.cli import main\nmain()\n")
+    done = python("-c", program)
+    assert done.returncode == 1
+    assert "mexcfast[cli]" in done.stderr and "Traceback" not in done.stderr

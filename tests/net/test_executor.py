@@ -1,0 +1,400 @@
+"""net/executor against a raw server: what is sent, how often, and what is made of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socket
+import time
+
+import pytest
+
+from mexcfast.core.rest import Endpoint, Subject
+from mexcfast.core.sign import Signer
+from mexcfast.core.throttle import Lane
+from mexcfast.errors import (
+    BadAnswer,
+    BudgetSpent,
+    ClockError,
+    ConfigError,
+    ConnectFailed,
+    InsufficientBalance,
+    IntentError,
+    RateLimited,
+    VenueFault,
+)
+from mexcfast.net.clock import Clock
+from mexcfast.net.executor import Executor
+from mexcfast.types import Accepted, Rejected, Unknown
+from models import hmac_model
+from net.scripted_server import CLOSE, HANG, RESET, Server, reply
+
+KEY, SECRET = "mxU1TzSmRDW1o5AsE", "mexcfast-demo-secret-0001"
+ABOUT = Subject("BTC_USDT", "cl-1")
+BODY = b'{"symbol":"BTC_USDT","vol":10}'
+OK = b'{"success":true,"code":0,"data":{"orderId":"17","ts":1779799999123}}'
+FAST = {"order_place": (1000, 1), "balances": (1000, 1)}
+
+
+def play(script, steps, *, limits=FAST, wait_for_budget=False, signer=True, clock=None,
+         **settings):
+    """Run steps(executor, server) against a scripted server; returns what it returns."""
+    async def main():
+        async with Server(script) as server:
+            endpoint = Endpoint.at(server.url, limits=limits, margin_ms=0, **settings)
+            async with Executor(endpoint, Signer(KEY, SECRET) if signer else None, clock,
+                                wait_for_budget=wait_for_budget) as executor:
+                return await steps(executor, server)
+
+    result = asyncio.run(main())
+    gc.collect()    # an unclosed socket or an exception nobody fetched would warn here
+    return result
+
+
+def place(executor, **more):
+    return executor.execute("create", BODY, ABOUT, **more)
+
+
+# -- what is sent --------------------------------------------------------------------------------
+
+def test_bytes_signed_are_the_bytes_sent():
+    async def steps(executor, server):
+        outcome = await place(executor)
+        await executor.request("history", params={"symbol": "币_USDT", "states": [2, 3]})
+        return outcome, server.seen
+
+    def script(seen):
+        return reply(OK if seen.method == "POST" else b'{"success":true,"code":0,"data":[]}')
+
+    outcome, (post, get) = play(script, steps, recv_window_s=20, language="Korean")
+    assert outcome == Accepted("BTC_USDT", "cl-1", 17, 1779799999123)
+    assert (post.target, post.body) == ("/api/v1/private/order/create", BODY)
+    assert get.target == ("/api/v1/private/order/list/history_orders"
+                          "?states=2%2C3&symbol=%E5%B8%81_USDT")
+    for seen, payload in ((post, BODY), (get, get.target.split("?")[1].encode())):
+        now_ms = int(seen.headers["Request-Time"])
+        assert abs(now_ms - time.time() * 1000) < 60_000
+        assert seen.headers["Signature"] == hmac_model.signature(KEY, SECRET, now_ms, payload)
+        assert seen.headers["ApiKey"] == KEY
+        assert seen.headers["Content-Type"] == "application/json"
+        assert seen.headers["Recv-Window"] == "20"
+        assert seen.headers["Language"] == "Korean"
+        assert seen.headers["User-Agent"] == "mexcfast"
+        assert "Cookie" not in seen.headers
+
+
+def test_public_requests_carry_no_key():
+    async def steps(executor, server):
+        result = await executor.request("ping")
+        return result, server.seen
+
+    now = b'{"success":true,"code":0,"data":1761875313209}'
+    result, (seen,) = play(lambda seen: reply(now, Set_Cookie="a=b"), steps, signer=False)
+    assert result == 1761875313209
+    assert not {"ApiKey", "Request-Time", "Signature"} & set(seen.headers)
+
+
+def test_mistakes_send_nothing():
+    async def steps(executor, server):
+        for name, call in (("nope", executor.execute), ("nope", executor.request),
+                           ("depth", executor.request)):
+            with pytest.raises(IntentError):
+                await call(name)
+        with pytest.raises(ConfigError, match="request"):
+            await executor.execute("balances")
+        with pytest.raises(ConfigError, match="execute"):
+            await executor.request("create")
+        assert not server.seen
+
+    play(lambda seen: reply(), steps)
+
+
+def test_private_needs_a_signer():
+    async def steps(executor, server):
+        with pytest.raises(ConfigError, match="Signer"):
+            await executor.request("balances")
+        with pytest.raises(ConfigError, match="Signer"):
+            await place(executor)
+        assert not server.seen
+
+    play(lambda seen: reply(), steps, signer=False)
+
+
+# -- one order, every way it can end -------------------------------------------------------------
+
+@pytest.mark.parametrize(("act", "kind", "reason"), [
+    (reply(OK), Accepted, None),
+    (reply(b'{"success":false,"code":2005,"message":"x"}'), Rejected, "InsufficientBalance"),
+    (reply(b'{"success":false,"code":602}', 400), Rejected, "SignatureError"),
+    (reply(b"<html>", 403), Rejected, "EdgeError"),
+    (reply(b"<html>", 502), Unknown, "EdgeError"),
+    (reply(b"", 500), Unknown, "BadAnswer"),
+    (reply(b"", 302, Location="/api/v1/private/order/create"), Unknown, "BadAnswer"),
+    (reply(b"", 307, Location="/api/v1/private/order/create"), Unknown, "BadAnswer"),
+    (reply(b"gibberish"), Unknown, "BadAnswer"),
+    (reply(b"junk", Content_Encoding="gzip"), Unknown, "ConnectionLost"),
+    (b"not http at all\r\n\r\n", Unknown, "BadAnswer"),
+    (CLOSE, Unknown, "ConnectionLost"),
+    (RESET, Unknown, "ConnectionLost"),
+    (HANG, Unknown, "RequestTimeout"),
+    ((reply(OK)[:-5], CLOSE), Unknown, "ConnectionLost"),
+    ((reply(OK)[:-5], HANG), Unknown, "RequestTimeout"),
+    ((b"HTTP/1.1 200 OK\r\nContent-", CLOSE), Unknown, "ConnectionLost"),
+], ids=str)
+def test_an_order_is_sent_once_whatever_happens(act, kind, reason):
+    async def steps(executor, server):
+        outcome = await place(executor)
+        return outcome, [seen for seen in server.seen if seen.method == "POST"]
+
+    outcome, posts = play(lambda seen: act, steps, timeout_ms=150)
+    assert len(posts) == 1
+    assert type(outcome) is kind
+    assert (outcome.symbol, outcome.client_order_id) == ("BTC_USDT", "cl-1")
+    if reason is not None:
+        assert outcome.reason == reason
+        for text in (repr(outcome), str(outcome.error)):
+            assert KEY not in text
+            assert SECRET not in text
+            assert posts[0].headers["Signature"] not in text
+    if kind is Unknown:
+        assert outcome.ts_sent_ms == int(posts[0].headers["Request-Time"])
+
+
+def test_no_connection_means_rejected():
+    async def main():
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            endpoint = Endpoint.at(f"http://127.0.0.1:{unused.getsockname()[1]}")
+            async with Executor(endpoint, Signer(KEY, SECRET)) as executor:
+                outcome = await place(executor)
+                assert isinstance(outcome, Rejected)
+                assert isinstance(outcome.error, ConnectFailed)
+                with pytest.raises(ConnectFailed):
+                    await executor.request("ping")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET], ids=["close", "reset"])
+def test_a_dead_kept_alive_connection_never_doubles_an_order(end):
+    """The server answers once, then takes the next order on that connection and hangs up."""
+    def script(seen):
+        first = len([1 for other in server_seen if other.connection == seen.connection]) == 1
+        return reply(OK) if first else end
+
+    server_seen = []
+
+    async def steps(executor, server):
+        nonlocal server_seen
+        server_seen = server.seen
+        outcomes = [await place(executor), await place(executor), await place(executor)]
+        return outcomes, list(server.seen), server.connections
+
+    outcomes, seen, connections = play(script, steps)
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Unknown, Accepted]
+    assert outcomes[1].reason == "ConnectionLost"
+    assert len(seen) == 3, "each order arrived exactly once"
+    assert [request.connection for request in seen] == [1, 1, 2]
+    assert connections == 2
+
+
+def test_a_connection_closed_while_idle_loses_no_order():
+    """The server closes after its answer; whatever the client notices, nothing is sent twice."""
+    async def steps(executor, server):
+        outcomes = [await place(executor) for _ in range(3)]
+        return outcomes, len(server.seen)
+
+    outcomes, arrived = play(lambda seen: (reply(OK), CLOSE), steps)
+    assert arrived <= 3
+    assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == arrived
+    assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
+
+
+def test_connections_are_reused():
+    async def steps(executor, server):
+        for _ in range(5):
+            await place(executor)
+        return server.connections
+
+    assert play(lambda seen: reply(OK), steps) == 1
+
+
+# -- reads ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("act", "kind"), [
+    (reply(b'{"success":false,"code":2005}'), InsufficientBalance),
+    (reply(b'{"success":false,"code":500}', 500), VenueFault),
+    (reply(b"x"), BadAnswer), (reply(b'{"success":true,"code":0,"data":[{}]}'), BadAnswer),
+])
+def test_reads_raise(act, kind):
+    async def steps(executor, server):
+        with pytest.raises(kind):
+            await executor.request("balances")
+        return len(server.seen)
+
+    assert play(lambda seen: act, steps) == 1
+
+
+# -- budgets -------------------------------------------------------------------------------------
+
+def test_orders_over_the_budget_are_refused_here():
+    async def steps(executor, server):
+        assert (executor.free("create"), executor.next_free_ns("create")) == (4, 0)
+        outcomes = [await place(executor) for _ in range(6)]
+        return outcomes, len(server.seen), executor.free("create"), executor.next_free_ns("submit")
+
+    outcomes, arrived, free, wait_ns = play(lambda seen: reply(OK), steps, limits={})
+    assert arrived == 4
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes[:4])
+    for outcome in outcomes[4:]:
+        assert isinstance(outcome, Rejected)
+        assert isinstance(outcome.error, BudgetSpent)
+        assert 0 < outcome.error.wait_ns <= 2_000_000_000
+    assert free == 0
+    assert 0 < wait_ns <= 2_000_000_000
+
+
+def test_waiting_orders_leave_by_lane():
+    async def steps(executor, server):
+        async def one(name, lane):
+            return await executor.execute("create", name, ABOUT, wait=True, lane=lane)
+
+        tasks = [asyncio.create_task(one(name, lane)) for name, lane in (
+            (b"first", Lane.OPEN), (b"open", Lane.OPEN), (b"amend", Lane.AMEND),
+            (b"late open", Lane.OPEN), (b"reduce", Lane.REDUCE))]
+        refused = None
+        await asyncio.sleep(0)
+        refused = await place(executor, wait=False)
+        await asyncio.gather(*tasks)
+        return refused, [seen.body for seen in server.seen]
+
+    refused, bodies = play(lambda seen: reply(OK), steps, limits={"order_place": (1, 20)})
+    assert bodies == [b"first", b"reduce", b"amend", b"open", b"late open"]
+    assert refused.reason == "BudgetSpent", "nobody overtakes those who wait"
+
+
+def test_a_cancelled_waiter_sends_nothing_and_takes_no_slot():
+    async def steps(executor, server):
+        await place(executor)
+        gone = asyncio.create_task(place(executor, wait=True))
+        stays = asyncio.create_task(place(executor, wait=True))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert isinstance(await stays, Accepted)
+        assert gone.cancelled()
+        return len(server.seen)
+
+    assert play(lambda seen: reply(OK), steps, limits={"order_place": (1, 20)}) == 2
+
+
+def test_closing_ends_the_wait_without_sending():
+    async def steps(executor, server):
+        await place(executor)
+        waiting = asyncio.create_task(place(executor, wait=True))
+        await asyncio.sleep(0)
+        await executor.close()
+        outcome = await waiting
+        assert isinstance(outcome, Rejected)
+        assert isinstance(outcome.error, ConnectFailed)
+        return len(server.seen)
+
+    assert play(lambda seen: reply(OK), steps, limits={"order_place": (1, 60_000)}) == 1
+
+
+@pytest.mark.parametrize("act", [reply(b'{"success":false,"code":510,"message":"x"}'),
+                                 reply(b"", 429)])
+def test_too_frequent_closes_the_group_for_a_window(act):
+    async def steps(executor, server):
+        first, second = await place(executor), await place(executor)
+        with pytest.raises(RateLimited):
+            await executor.request("balances")
+        return first, second, len(server.seen), executor.free("balances")
+
+    first, second, arrived, free = play(lambda seen: act, steps,
+                                        limits={"balances": (20, 60_000)})
+    assert isinstance(first, Rejected)
+    assert isinstance(first.error, RateLimited)
+    # order_place has a window of 1 ms here, so only balances is still closed
+    assert arrived in (2, 3)
+    assert free == 0
+    assert second.reason in ("BudgetSpent", "RateLimited")
+
+
+# -- the clock -----------------------------------------------------------------------------------
+
+class Venue:
+    """A venue whose clock is 20 s behind ours and which insists on it."""
+
+    def __init__(self):
+        self.pings = 0
+
+    def now_ms(self):
+        return int(time.time() * 1000) - 20_000
+
+    def __call__(self, seen):
+        if seen.target.endswith("/ping"):
+            self.pings += 1
+            return reply(b'{"success":true,"code":0,"data":%d}' % self.now_ms())
+        late = self.now_ms() - int(seen.headers["Request-Time"])
+        if not 0 <= late <= 10_000:
+            return reply(b'{"success":false,"code":513,"message":"x"}')
+        return reply(OK if seen.method == "POST" else b'{"success":true,"code":0,"data":[]}')
+
+
+def test_a_read_outside_the_window_resyncs_once():
+    async def steps(executor, server):
+        assert await executor.request("balances") == ()
+        assert await executor.request("balances") == ()
+        return [seen.target.rsplit("/", 1)[1] for seen in server.seen]
+
+    assert play(Venue(), steps) == ["assets", "ping", "assets", "assets"]
+
+
+def test_a_write_outside_the_window_is_not_resent():
+    async def steps(executor, server):
+        first, second = await place(executor), await place(executor)
+        assert isinstance(first, Rejected)
+        assert isinstance(first.error, ClockError)
+        assert isinstance(second, Accepted)
+        return [seen.target.rsplit("/", 1)[1] for seen in server.seen]
+
+    assert play(Venue(), steps) == ["create", "ping", "create"]
+
+
+def test_a_clock_that_cannot_be_learnt_is_reported_once():
+    async def steps(executor, server):
+        with pytest.raises(BadAnswer):
+            await executor.request("balances")
+        with pytest.raises(BadAnswer):
+            await executor.request("balances")
+        outcome = await place(executor)
+        assert isinstance(outcome.error, ClockError)
+
+    def script(seen):
+        if seen.target.endswith("/ping"):
+            return reply(b'{"success":true,"code":0,"data":5}')
+        return reply(b'{"success":false,"code":513,"message":"x"}')
+
+    play(script, steps)
+
+
+def test_sync_clock():
+    venue = Venue()
+
+    async def steps(executor, server):
+        await executor.sync_clock(3)
+        assert executor.clock.is_synced
+        assert -20_500 < executor.clock.offset_ms < -19_500
+        assert 0 <= executor.clock.error_ms < 500
+
+    play(venue, steps, clock=Clock())
+    assert venue.pings == 3
+
+
+def test_json_of_the_body_survives():
+    async def steps(executor, server):
+        await executor.execute("change_leverage", json.dumps({"leverage": 5}).encode())
+        return server.seen[0].body
+
+    assert play(lambda seen: reply(b'{"success":true,"code":0}'), steps) == b'{"leverage": 5}'
