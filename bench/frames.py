@@ -112,9 +112,10 @@ def make_stream(count: int = 25_000, levels: int = 1_000, seed: int = 7) -> Stre
     market = _Market(levels, seed)
     numbers = random.Random(seed + 1)
     version, ts_ms = FIRST_VERSION, FIRST_MS
-    snapshot = (f'{{"success":true,"code":0,"data":{{"asks":{_side_text(market.sides[1], numbers, False)},'
-                f'"bids":{_side_text(market.sides[0], numbers, True)},"version":{version},'
-                f'"timestamp":{ts_ms}}}}}').encode()
+    asks = _side_text(market.sides[1], numbers, False)
+    bids = _side_text(market.sides[0], numbers, True)
+    snapshot = (f'{{"success":true,"code":0,"data":{{"asks":{asks},"bids":{bids},'
+                f'"version":{version},"timestamp":{ts_ms}}}}}').encode()
     stream = Stream(snapshot, [])
     for _ in range(count):
         changes = market.frame_changes()

@@ -30,9 +30,9 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
+from mexcfast.core.events import parse_frame
 
 from mexcfast.core.depth import Change, OrderBook
-from mexcfast.core.events import parse_frame
 from mexcfast.core.sign import Signer, canonical_query
 
 try:
@@ -44,7 +44,7 @@ try:
 except ImportError:
     msgspec = None  # type: ignore[assignment]
 
-ACCESS_KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"  # noqa: S105
+ACCESS_KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
 NOW_MS = 1_790_870_000_000
 SHORT = b"symbol=BTC_USDT"
 LONG = json.dumps({"symbol": SYMBOL, "price": 104231.4, "vol": 12, "leverage": 20, "side": 1,
@@ -132,8 +132,7 @@ def depth_candidates(stream: Stream) -> dict[str, Callable[[], Run]]:
         def run(frames: list[bytes]) -> OrderBook:
             for frame in frames:
                 apply(frame)
-                book.best_bid
-                book.best_ask
+                _ = book.best_bid, book.best_ask
             return book
         return run
 

@@ -142,7 +142,7 @@ def run(runs: int, seconds: float, seed: int) -> dict[str, int]:
             raise Failure(f"{fault!r} from {route.name} {status} {body!r}") from fault
         count = seen.get(outcome, 0)
         seen[outcome] = count + 1
-        if count < 40 or outcome.startswith("result") and not count & 127:
+        if count < 40 or (outcome.startswith("result") and not count & 127):
             mutator.keep(body)
         done += 1
     return seen

@@ -28,7 +28,7 @@ fuzzed.use_oracle(fuzz_frame.check, {every})
 """
 RUN = """
 import sys
-sys.path.insert(0, {here!r})
+sys.path[1:1] = [{here!r}, {fuzz!r}]
 import native_setup
 from mexcfast.core import fuzzed
 from mutate import NAMES, VALUES, frames
@@ -86,14 +86,18 @@ def libfuzzer(work: Path, given: argparse.Namespace) -> int:
 
 
 def hammer(work: Path, given: argparse.Namespace) -> int:
-    environment = build(work, given.mode, clang=False)
+    """The built-in mutator, on a fresh build or on one that the environment already offers."""
+    environment = dict(os.environ)
+    if not given.built:
+        environment = build(work, given.mode, clang=False)
+        environment.pop("PYTHONHOME")
+        if given.mode == "sanitize":
+            found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True,
+                                   text=True, check=True)
+            environment["LD_PRELOAD"] = found.stdout.strip()
+    work.mkdir(parents=True, exist_ok=True)
     (work / "native_setup.py").write_text(SETUP.format(every=given.every))
-    if given.mode == "sanitize":
-        found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True,
-                               check=True)
-        environment["LD_PRELOAD"] = found.stdout.strip()
-    environment.pop("PYTHONHOME")
-    code = RUN.format(here=str(work), runs=given.runs, seed=given.seed)
+    code = RUN.format(here=str(work), fuzz=str(HERE), runs=given.runs, seed=given.seed)
     return subprocess.run([sys.executable, "-c", code], cwd=work, env=environment).returncode
 
 
@@ -105,6 +109,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=64, help="one in so many is judged by json")
     parser.add_argument("--hammer", action="store_true", help="the built-in mutator")
     parser.add_argument("--mode", default="sanitize", choices=("sanitize", "debug", "release"))
+    parser.add_argument("--built", action="store_true", help="hammer what PYTHONPATH offers")
     given = parser.parse_args()
     work = ROOT / "build" / ("fuzz-" + (given.mode if given.hammer else "libfuzzer"))
     return hammer(work, given) if given.hammer else libfuzzer(work, given)

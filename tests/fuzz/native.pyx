@@ -1,16 +1,16 @@
 """The native side of the frame fuzzer: built by native.py into a copy of the tree, never shipped.
 
-Each input is copied to a heap block of exactly its size, so that a sanitizer's red zones begin at its
-last byte; then Message.parse, the error text, the event, the book and its loads see it.
+Each input is copied to a heap block of exactly its size, so that a sanitizer's red zones begin
+behind its last byte; then Message.parse, the error text, the event, the book and its loads see it.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 from mexcfast.core.depth cimport LIVE, OrderBook, REPAIRING, SYNCING
 from mexcfast.core.events cimport Event, event_from
-from mexcfast.core.frame cimport Level, Message, TAG_DEPTH, TAG_REPLY
+from mexcfast.core.frame cimport Message, TAG_DEPTH, TAG_REPLY
 
 from mexcfast.errors import FrameError
 
@@ -33,6 +33,14 @@ def use_oracle(function, int64_t one_in):
 
 def counts():
     return {"runs": runs, "accepted": accepted, "applied": applied, "judged": judged}
+
+
+def leak():
+    """One block that nobody frees: proof for tests/leaks.py that it would be seen."""
+    cdef char* block = <char*>malloc(1234)
+    if block == NULL:
+        raise MemoryError("no memory to lose")
+    block[0] = 1
 
 
 cdef int check_book() except -1:
@@ -169,7 +177,7 @@ cdef Py_ssize_t spot(const char* text, Py_ssize_t size) noexcept nogil:
 
 
 def hammer(list samples, list pieces, int64_t count, uint64_t seed):
-    """Run count mutations of samples; pieces are inserted or swapped in. Raises what `one` raises."""
+    """Run count mutations of samples; pieces go in. AssertionError with the input that failed."""
     global state
     cdef char* text = <char*>malloc(MAX_INPUT)
     cdef Py_ssize_t size, at, stop, length
