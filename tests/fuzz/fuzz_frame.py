@@ -21,10 +21,9 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-from mexcfast.core.events import parse_frame
-
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.events import parse_frame
 from mexcfast.errors import BookError, FrameError
 
 if __name__ == "__main__":
