@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from mexcfast.core.depth cimport LIVE, OrderBook, State
 from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message, TAG_DEAL, TAG_DEPTH
 from mexcfast.core.listener cimport ABI, Listener, check_abi
+from mexcfast.core.reader cimport Reader
 
 check_abi()
 
@@ -58,6 +60,12 @@ cdef class Quiet(Listener):
         raise ValueError("mine")
 
 abi = ABI
+
+
+def feed_all(Reader reader, list frames):
+    cdef bytes frame
+    for frame in frames:
+        reader.feed(frame, len(frame), 1)
 """
 
 SETUP = """
@@ -115,6 +123,39 @@ def test_an_outside_strategy_is_called_without_python(outside):
     assert set(seen) <= {"feed_bytes", "cast", "setprofile"}, "a call went through Python"
     assert (strategy.books, strategy.frames, strategy.deals) == (101, 101, 2)
     assert not control.faults
+
+
+def test_depth_frames_reach_the_book_without_one_python_object(outside):
+    def peak_of(reader, frames):
+        """Bytes that Python's allocator had out at most while the frames were fed."""
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        outside.feed_all(reader, frames)
+        return tracemalloc.get_traced_memory()[1] - before
+
+    class Maker(Listener):
+        def on_book(self, book):
+            book.best_bid, book.best_ask
+
+    peaks = {}
+    frames = [depth(n, n, asks=[("11.5", n), ("12.25", n % 3)], bids=[("9.75", n % 2)])
+              for n in range(101, 1101)]
+    warm, measured, none = frames[:500], frames[500:], []
+    for listener in (outside.Strategy(), Maker()):
+        control, reader, book = reader_with_book(listener)
+        snap(reader, book, 100, asks=[("11.5", 1), ("12.25", 4)], bids=[(10, 1)])
+        outside.feed_all(reader, warm)
+        tracemalloc.start()
+        try:
+            peak_of(reader, none)
+            peaks[type(listener)] = peak_of(reader, none), peak_of(reader, measured)
+        finally:
+            tracemalloc.stop()
+        assert book.version == 1100 and not control.faults
+    idle, fed = peaks[outside.Strategy]
+    assert fed == idle, "an object was made on the way of a frame"
+    idle, fed = peaks[Maker]
+    assert fed > idle, "the measurement does not see objects"
 
 
 def test_an_outside_strategy_that_raises(outside):
