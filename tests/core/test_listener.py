@@ -135,7 +135,7 @@ def test_depth_frames_reach_the_book_without_one_python_object(outside):
 
     class Maker(Listener):
         def on_book(self, book):
-            book.best_bid, book.best_ask
+            self.top = book.best_bid
 
     peaks = {}
     frames = [depth(n, n, asks=[("11.5", n), ("12.25", n % 3)], bids=[("9.75", n % 2)])
