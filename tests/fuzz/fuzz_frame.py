@@ -34,11 +34,12 @@ MESSAGE = re.compile(
 NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 ESCAPED = re.compile(rb'[^"\\]*\\')
 FITS = 2**63 - 1
+LONG_EXPONENT = 200       # ticks.pxd MAX_LONG_EXPONENT
 KINDS = {row.name: {field.venue_name: field.kind for field in row.fields} for row in CHANNELS}
 
 #: The short list of reasons for which json accepts and we refuse, and what they are about.
 TYPE_REASONS = {
-    "no integer that fits 63 bits", "no number that fits 63 bits and 36 decimals", "no string",
+    "no integer that fits 63 bits", "no number of at most 64 characters", "no string",
     "neither true nor false", "no integer of milliseconds", "no integer from 0 that fits 63 bits",
     "no list of levels", "longer than 60 bytes, or half a surrogate pair",
 }
@@ -82,15 +83,31 @@ def fixed(value: Any) -> tuple[int, int] | None:
         digits, scale = digits[:-1], scale - 1
     zeros = len(digits) - len(digits.rstrip("0"))
     digits, scale = digits.rstrip("0"), scale - zeros
-    if len(power or "") > 7:
+    exponent = exponent_of(power)
+    if exponent is None:
         return None
-    scale -= int(power or 0)
+    scale -= exponent
     if scale < -18 or scale > 36 or len(digits) > 19:
         return None
     mantissa = int(digits) * 10 ** max(0, -scale)
     if mantissa > FITS:
         return None
     return (-mantissa if sign else mantissa), max(scale, 0)
+
+
+def exponent_of(power: str | None) -> int | None:
+    """An exponent's value; None when it is beyond any sense."""
+    digits = (power or "0").lstrip("+-").lstrip("0") or "0"
+    if len(digits) > 4:
+        return None
+    return -int(digits) if power and power[0] == "-" else int(digits)
+
+
+def is_long(value: Any) -> bool:
+    """Whether a decimal member may hold it although it does not fit: up to 64 characters."""
+    match = NUMBER.fullmatch(value) if isinstance(value, str) and len(value) <= 64 else None
+    return match is not None and abs(exponent_of(match[4]) or 0) <= LONG_EXPONENT and (
+        exponent_of(match[4]) is not None)
 
 
 def is_level(value: Any) -> bool:
@@ -118,7 +135,9 @@ def fits(kind: str, value: Any) -> bool:
         return isinstance(value, bool) or number in ((0, 0), (1, 0))
     if value == "" and not isinstance(value, Text):
         return True
-    return number is not None and (kind == "dec" or number[1] == 0)
+    if kind == "dec":
+        return number is not None or is_long(value)
+    return number is not None and number[1] == 0
 
 
 def depth_of(value: Any) -> int:
