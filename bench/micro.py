@@ -30,9 +30,9 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
-from mexcfast.core.events import parse_frame
 
 from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.events import parse_frame
 from mexcfast.core.sign import Signer, canonical_query
 
 try:

@@ -14,9 +14,8 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from mexcfast.core.events import parse_frame
-
 from mexcfast.core.depth import OrderBook
+from mexcfast.core.events import parse_frame
 from mexcfast.core.sign import Signer, canonical_query
 from mexcfast.errors import FrameError
 

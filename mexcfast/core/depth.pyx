@@ -190,13 +190,7 @@ cdef class OrderBook(Book):
             self.gaps += 1
             self.state = REPAIRING
             return NEED_REPAIR
-        try:
-            self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
-        except FrameError:
-            # The frame is lost and the levels of commits would be the same: a snapshot is next.
-            self._forget_pending()
-            self.state = SYNCING
-            raise
+        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
@@ -211,8 +205,11 @@ cdef class OrderBook(Book):
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
-        """All levels of one frame or none."""
+        """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
         if self.prepare(asks, n_asks, bids, n_bids):
+            # The frame is lost, and commits would bring the same levels: a snapshot is next.
+            self._forget_pending()
+            self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
                              f"{self.price_scale} price and {self.quantity_scale} quantity "
                              "decimals")
@@ -328,13 +325,8 @@ cdef class OrderBook(Book):
             if p.end > self.version:
                 if p.begin - 1 > self.version and not self._is_loose():
                     break
-                try:
-                    self._apply_levels(self.pool + p.first, p.n_asks,
-                                       self.pool + p.first + p.n_asks, p.n_bids)
-                except FrameError:
-                    self._forget_pending()      # it would fail again on every drain
-                    self.state = SYNCING
-                    raise
+                self._apply_levels(self.pool + p.first, p.n_asks,
+                                   self.pool + p.first + p.n_asks, p.n_bids)
                 self._commit(p.end, p.ts_ms, p.ts_recv_ns)
             i += 1
         if i < self.n_pending:
@@ -472,13 +464,8 @@ cdef class OrderBook(Book):
             if order and self._follows(expected):
                 for version, row in order:
                     here = &m.rows[row]
-                    try:
-                        self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
-                                           m.bids + here.bid, m.rows[row + 1].bid - here.bid)
-                    except FrameError:
-                        self._forget_pending()
-                        self.state = SYNCING
-                        raise
+                    self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
+                                       m.bids + here.bid, m.rows[row + 1].bid - here.bid)
                     self._commit(version, -1, ts_recv_ns)
                 self.ts_verified_ns = ts_recv_ns
                 return self._drain()

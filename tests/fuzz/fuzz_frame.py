@@ -21,10 +21,9 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-from mexcfast.core.events import parse_frame
-
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.events import parse_frame
 from mexcfast.errors import BookError, FrameError
 
 if __name__ == "__main__":
@@ -39,7 +38,7 @@ KINDS = {row.name: {field.venue_name: field.kind for field in row.fields} for ro
 
 #: The short list of reasons for which json accepts and we refuse, and what they are about.
 TYPE_REASONS = {
-    "no integer that fits 63 bits", "no number that fits 63 bits and 36 decimals", "no string",
+    "no integer that fits 63 bits", "no number of at most 64 characters", "no string",
     "neither true nor false", "no integer of milliseconds", "no integer from 0 that fits 63 bits",
     "no list of levels", "longer than 60 bytes, or half a surrogate pair",
 }
