@@ -205,9 +205,9 @@ cdef class OrderBook(Book):
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
-        """All levels of one frame or none."""
+        """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
         if self.prepare(asks, n_asks, bids, n_bids):
-            # The frame is lost, commits would bring the same levels: only a snapshot can help.
+            # The frame is lost, and commits would bring the same levels: a snapshot is next.
             self._forget_pending()
             self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
