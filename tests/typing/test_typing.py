@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import mexcfast
+
 ROOT = Path(__file__).parents[2]
 COMPILED = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)
                   for path in (ROOT / "mexcfast").rglob("*.pyx"))
@@ -24,11 +26,14 @@ mexcfast\.core\.(events|frame|reader)\.(CHANNELS|KEY_IDS|KINDS)
 """
 
 
-def run(*command: str, tmp: Path | None = None) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"MYPYPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    if tmp is not None:
-        env["MYPY_CACHE_DIR"] = str(tmp)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True,
+def run(*command: str, tmp: Path) -> subprocess.CompletedProcess[str]:
+    """One tool on the sources' types and the tested package's modules; tmp: where it may write."""
+    tested = str(Path(mexcfast.__file__).parents[1])
+    path = os.pathsep.join([tested, *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"MYPYPATH": str(ROOT), "PYTHONPATH": path, "PYTHONWARNINGS": "ignore",
+                        "MYPY_CACHE_DIR": str(tmp)}
+    # not from the checkout: its mexcfast holds no compiled module
+    return subprocess.run([sys.executable, "-P", "-m", *command], cwd=tmp, capture_output=True,
                           text=True, env=env)
 
 
@@ -51,7 +56,7 @@ def test_stubs_say_what_is_there(cache):
     allowed = cache / "allowed"
     allowed.write_text(ALLOWED)
     # Cython classes with fields cannot share a subclass; Python stubs need not say so.
-    known = "--ignore-disjoint-bases" in run("mypy.stubtest", "--help").stdout
+    known = "--ignore-disjoint-bases" in run("mypy.stubtest", "--help", tmp=cache).stdout
     done = run("mypy.stubtest", *COMPILED, "--allowlist", str(allowed), "--ignore-unused-allowlist",
                *(["--ignore-disjoint-bases"] if known else []), tmp=cache)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +68,7 @@ def test_the_package_is_strictly_typed(cache):
 
 
 def test_a_users_code_is_strictly_typed(cache):
-    done = run("mypy", "--strict", "tests/typing/user_example.py", tmp=cache)
+    done = run("mypy", "--strict", str(ROOT / "tests/typing/user_example.py"), tmp=cache)
     assert done.returncode == 0, done.stdout
 
 
