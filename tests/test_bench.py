@@ -1,4 +1,4 @@
-"""bench/: it runs, and its answers are checked before anything is timed. Speed is not judged here."""
+"""bench/: it runs, and checks its answers before it times them. Speed is not judged here."""
 
 from __future__ import annotations
 
