@@ -7,6 +7,8 @@ import gc
 import json
 
 import pytest
+from models.contracts import BTC, BTC_DETAIL
+from net.scripted_server import CLOSE, HANG, Server, reply
 
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.sign import Signer
@@ -14,8 +16,6 @@ from mexcfast.errors import ConfigError, IntentError, NotFound
 from mexcfast.net.executor import Executor
 from mexcfast.net.orders import Orders
 from mexcfast.types import Accepted, OrderState, OrderType, Rejected, Side, Unknown
-from models.contracts import BTC, BTC_DETAIL
-from net.scripted_server import CLOSE, HANG, Server, reply
 
 OK = b'{"success":true,"code":0,"data":{"orderId":"17","ts":1779799999123}}'
 ABSENT = b'{"success":true,"code":0}'
