@@ -1,7 +1,8 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, final
 
+from mexcfast.core.depth import OrderBook
 from mexcfast.types import (
     BestPrice,
     Contract,
@@ -31,6 +32,36 @@ def amend_body(contract: Contract, order_id: int | str, price: object,
 def cancel_body(order_ids: Iterable[int | str]) -> bytes: ...
 def external_body(pairs: Iterable[tuple[str, str]]) -> bytes: ...
 def cancel_all_body(symbol: str | None = None) -> bytes: ...
+
+_Number = int | str | float | Decimal
+_Limit = _Number | Mapping[str, _Number] | None
+_Limited = Decimal | dict[str, Decimal] | None
+
+@final
+class RiskLimits:
+    def __init__(
+        self, *, max_notional: _Limit = None, max_position: _Limit = None,
+        max_open_orders: int | Mapping[str, int] | None = None, refuse_self_cross: bool = True,
+        max_clock_error_ms: float | None = None, max_book_age_ms: float | None = None,
+    ) -> None: ...
+    def check(
+        self, intent: OrderIntent, *, position: Decimal | None = None,
+        open_quantity: Decimal | int = 0, open_orders: int = 0, own_bid: Decimal | None = None,
+        own_ask: Decimal | None = None, book: OrderBook | None = None, now_ns: int = 0,
+        clock_error_ms: float | None = None,
+    ) -> None: ...
+    @property
+    def max_notional(self) -> _Limited: ...
+    @property
+    def max_position(self) -> _Limited: ...
+    @property
+    def max_open_orders(self) -> _Limited: ...
+    @property
+    def max_clock_error_ms(self) -> Decimal | None: ...
+    @property
+    def max_book_age_ms(self) -> Decimal | None: ...
+    @property
+    def refuse_self_cross(self) -> bool: ...
 
 @final
 class ClientOrderIds:
