@@ -382,6 +382,10 @@ class Tracker:
         self._settle(new, changed=True)
         return new
 
+    def forget(self, order: TrackedOrder) -> None:
+        """Drop an order that was never sent, as if it had not been registered."""
+        self._drop(order)
+
     # -- names -----------------------------------------------------------------------------------
 
     def _new(self, client_order_id: str | None, order_id: int | None) -> TrackedOrder:

@@ -220,13 +220,24 @@ class Executor:
                                               connect=settings.connect_timeout_ms / 1000))
         return self._session
 
-    async def close(self) -> None:
-        """Close the connections; what still waits for a slot ends with ConnectFailed."""
+    def drop_queue(self) -> None:
+        """What still waits for a slot ends with ConnectFailed, unsent."""
         for budget in self._budgets.values():
             budget.close()
+
+    async def close(self) -> None:
+        """Close the connections; what still waits for a slot ends with ConnectFailed."""
+        self.drop_queue()
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    @property
+    def access_key(self) -> str:
+        """The public half of the keys; ConfigError without a signer."""
+        if self._signer is None:
+            raise ConfigError("a Signer is needed")
+        return self._signer.access_key
 
     # -- budgets ---------------------------------------------------------------------------------
 
