@@ -368,16 +368,21 @@ class Tracker:
         self._settle(order, changed)
         return order
 
-    def replaced(self, old_order_id: int, new_order_id: int) -> TrackedOrder:
-        """An amend was accepted: the venue put a new order in the old one's place (16.2)."""
+    def replaced(self, old_order_id: int, new_order_id: int, price: Decimal | None = None,
+                 quantity: Decimal | None = None) -> TrackedOrder:
+        """An amend was accepted: the venue put a new order in the old one's place (16.2).
+
+        price, quantity: what the amend asked for.
+        """
         old, new = self._named(None, old_order_id), self._named(None, new_order_id)
         assert old is not None and new is not None
         old.replaced_by, new.replaces = new_order_id, old_order_id
         new._is_ours = True
         if new.outcome is None:
             new.outcome = Accepted(old.symbol, None, new_order_id)
-        if new._symbol is None:
+        if new._quantity is None:
             new._symbol, new._side, new._type = old.symbol, old.side, old.type
+            new._price, new._quantity = price, quantity
         self._settle(old, changed=False)
         self._settle(new, changed=True)
         return new

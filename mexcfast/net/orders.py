@@ -468,13 +468,16 @@ class Orders(OrderQueries):
             doubt(outcome)
         else:
             self._end(name, outcome)
-            self._amended(order_id, outcome)
+            if entry is not None:
+                self._amended(entry, outcome)
         return outcome
 
-    def _amended(self, order_id: int, outcome: Accepted | Rejected) -> None:
+    def _amended(self, entry: Entry, outcome: Accepted | Rejected) -> None:
+        order_id = entry.order_id
+        assert order_id is not None
         if (isinstance(outcome, Accepted) and outcome.order_id is not None
                 and outcome.order_id != order_id):
-            self.tracker.replaced(order_id, outcome.order_id)
+            self.tracker.replaced(order_id, outcome.order_id, entry.price, entry.quantity)
         if isinstance(outcome, Accepted) and outcome.order is not None:
             self.tracker.report(outcome.order)
 
@@ -628,8 +631,8 @@ class Orders(OrderQueries):
         self._end(case.name, outcome)
         if case.what == "create":
             self.tracker.outcome(outcome)
-        elif case.what == "amend" and case.entry is not None and case.entry.order_id is not None:
-            self._amended(case.entry.order_id, outcome)
+        elif case.what == "amend" and case.entry is not None:
+            self._amended(case.entry, outcome)
         for told in self.on_settled:
             self._tell(told, outcome)
 

@@ -238,11 +238,18 @@ def test_an_amend_carries_the_order_on():
     tracker.outcome(ACCEPTED)
     tracker.report(order(order_id=5, client_order_id="_m_x", price=D(101)))
     assert len(tracker.foreign_orders()) == 1
-    new = tracker.replaced(ID, 5)
+    new = tracker.replaced(ID, 5, D(101), D(9))
     tracker.report(order(state=OrderState.CANCELLED, version=2))
     assert ours.phase is Phase.CANCELLED and ours.replaced_by == 5
     assert tracker.open_orders() == (new,) and new.replaces == ID and new.price == 101
     assert not tracker.foreign_orders()
+
+
+def test_an_heir_has_its_price_before_the_stream_speaks():
+    tracker, _ = expecting()
+    tracker.outcome(ACCEPTED)
+    new = tracker.replaced(ID, 5, D(101), D(9))
+    assert (new.price, new.quantity, new.side) == (101, 9, Side.OPEN_LONG)
 
 
 def test_an_amended_order_that_keeps_its_client_id_is_ours_too():
