@@ -57,7 +57,7 @@ def hang_after_the_answer(client: mx.Client) -> None:
         sent += request.url.endswith("order/create")
         if sent > AFTER:
             print("here", flush=True)
-            time.sleep(60)
+            time.sleep(60)  # noqa: ASYNC251 - a process that hangs is the point
         return answer
 
     client._executor._send = send
