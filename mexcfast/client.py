@@ -26,12 +26,16 @@ from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError
 from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.net.account_api import AccountApi
 from mexcfast.net.clock import Clock
+from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
+from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
+from mexcfast.net.positions_api import PositionsApi
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
@@ -105,6 +109,9 @@ class Trader:
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
                  journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
+        self.conditional = Conditional(executor, self.orders.contracts)
+        self.account = AccountApi(executor)
+        self.positions = PositionsApi(executor)
         self._pool = pool
         self._signer = signer
         self._clock = clock
@@ -164,6 +171,7 @@ class Client:
         self._executor = Executor(self.endpoint, signer, self._clock)
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
         self.market = MarketData(self._pool)
+        self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
@@ -211,6 +219,21 @@ class Client:
     def orders(self) -> Orders:
         """Placing, changing, cancelling and asking for orders."""
         return self.trader.orders
+
+    @property
+    def conditional(self) -> Conditional:
+        """Plan, TP/SL and trailing orders."""
+        return self.trader.conditional
+
+    @property
+    def account(self) -> AccountApi:
+        """Balances, transfers, fees, analysis over REST."""
+        return self.trader.account
+
+    @property
+    def positions(self) -> PositionsApi:
+        """Positions, leverage, margin over REST."""
+        return self.trader.positions
 
     def book(self, symbol: str) -> BookFeed:
         """MarketData.book"""

@@ -349,6 +349,11 @@ def check_quantity(contract, type, value):
     return quantity
 
 
+def check_price(contract, field, value):
+    """A price above 0 standing on the contract's tick size; IntentError otherwise."""
+    return on_step(field, value, contract.tick_size, "tick size")
+
+
 def check_band(contract, side, price, index_price):
     """Refuse a buy above index x (1 + rate) or a sell below index x (1 - rate) (12.7)."""
     index = exact_decimal("index_price", index_price)

@@ -20,6 +20,8 @@ from mexcfast.types import Accepted, Order, OrderErrorCode, OrderState, Rejected
 
 #: How far an order's own time may lie before the signed time of the request that made it.
 CLOCK_SLACK_MS = 2000
+#: How far apart the end of an amended order and the birth of its heir may lie.
+ONE_STEP_MS = 10
 
 
 class Absence:
@@ -81,15 +83,20 @@ def amended(entry: Entry, old: Order, others: Iterable[Order], has_expired: bool
         return no("the amend was not executed: the order is unchanged") if has_expired else None
     if old.state != OrderState.CANCELLED:
         return no("the amend came too late: the order is final")
-    heirs = [order for order in others
+    heirs = [order for order in {other.order_id: other for other in others}.values()
              if order.order_id != old.order_id and order.order_id not in known
              and order.symbol == entry.symbol and order.side == old.side
              and order.price == entry.price and order.quantity == entry.quantity
              and order.ts_created_ms >= entry.ts_sent_ms - CLOCK_SLACK_MS
              and _is_nameless(order, old)]
-    if len({order.order_id for order in heirs}) == 1:
-        return Accepted(entry.symbol, None, heirs[0].order_id, heirs[0].ts_created_ms, heirs[0])
-    if not heirs and has_expired:
+    if heirs:
+        # The venue replaces in one step: of several, the heir born when the old order ended.
+        born = {order.order_id: order for order in heirs
+                if len(heirs) == 1 or abs(order.ts_created_ms - old.ts_updated_ms) <= ONE_STEP_MS}
+        if len(born) == 1:
+            heir, = born.values()
+            return Accepted(entry.symbol, None, heir.order_id, heir.ts_created_ms, heir)
+    elif has_expired:
         return no("the amend was not executed: the order was cancelled and has no successor")
     return None
 

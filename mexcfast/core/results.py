@@ -410,7 +410,8 @@ def read_plan(data: Any) -> c.PlanOrder:
 
 def read_stop(data: Any) -> c.StopOrder:
     f = _Fields(data, "TP/SL order")
-    loss, profit, kind = f.maybe_int("lossTrend"), f.maybe_int("profitTrend"), f.maybe_int("volType")
+    loss, profit = f.maybe_int("lossTrend"), f.maybe_int("profitTrend")
+    kind = f.maybe_int("volType")
     return c.StopOrder(
         stop_id=f.integer("id"), symbol=f.text("symbol"), position_id=f.integer(
             "positionId", default=0), order_id=_id(f, "orderId"),

@@ -375,6 +375,18 @@ class Executor:
             self._parsed(route, status, answer)
         return answer
 
+    async def download(self, name: str, params: Mapping[str, object] | None = None) -> bytes:
+        """A private GET whose answer is a file. Raises VenueError or NetworkError as request()."""
+        route = find(name)
+        request = prepare(self.endpoint, route, params=params)
+        await self._resync_if_due(route)
+        await self._budget(route).take(route.lane, Subject())
+        status, answer = await self._send(request, self._headers(route, request)[1])
+        if status != 200 or answer.lstrip()[:1] in (b"{", b"<"):
+            self._parsed(route, status, answer)
+            raise BadAnswer("JSON instead of a file", status)
+        return answer
+
     # -- writes ----------------------------------------------------------------------------------
 
     async def execute(self, name: str, body: bytes | Callable[[], bytes] | None = None,

@@ -184,7 +184,9 @@ class Orders(OrderQueries):
     async def load_contracts(self) -> None:
         """Read every contract's limits from the venue."""
         contracts = await self._executor.request("contracts")
-        self.contracts = {contract.symbol: contract for contract in contracts}
+        # The same dict as before: others hold it too.
+        self.contracts.clear()
+        self.contracts.update({contract.symbol: contract for contract in contracts})
 
     async def refresh(self) -> None:
         """Compare own orders and positions with REST: whatever the stream missed is learnt here.

@@ -25,7 +25,9 @@ from mexcfast.types import Accepted, Order, Outcome, Rejected, Unknown
 log = logging.getLogger("mexcfast.net")
 
 PAGE = 100
-MOST_PAGES = 50
+#: History is read from this long before a request was signed.
+HISTORY_SLACK_MS = 10_000
+MOST_PAGES = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +59,8 @@ class Resolver:
         self._settle = settle
         self._pause_ms = pause_ms
         self._cap_ms = cap_ms
+        # symbol -> begun at, covers orders since, orders
+        self._listings: dict[str, tuple[int, int, list[Order]]] = {}
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -83,6 +87,7 @@ class Resolver:
         """Take a case off the list, settled elsewhere."""
         case = self.cases.pop(name, None)
         if not self.cases:
+            self._listings.clear()
             self._empty.set()
         return case
 
@@ -287,12 +292,23 @@ class Resolver:
                         found[order.client_order_id] = outcome
         return found
 
-    async def _since(self, symbol: str, cases: Iterable[Case]) -> list[Order]:
-        """Orders of a contract, open or past, that are no older than the first of these cases."""
+    async def _since(self, symbol: str, cases: Sequence[Case]) -> list[Order]:
+        """Orders of a contract, open or past, that are no older than the first of these cases.
+
+        The last listing serves again when it was begun after all these requests had expired:
+        nothing can have come since.
+        """
         times = [case.unknown.ts_sent_ms for case in cases]
-        start_ms = None if None in times else min(t for t in times if t is not None) - 60_000
-        return [*await self._scan("open_orders", symbol),
-                *await self._scan("history", symbol, start_ms)]
+        start_ms = min((0 if sent is None else sent - HISTORY_SLACK_MS) for sent in times)
+        expired_ms = max(case.absence.expires_ms for case in cases)
+        known = self._listings.get(symbol)
+        if known is not None and known[0] > expired_ms and known[1] <= start_ms:
+            return known[2]
+        began_ms = self._executor.clock.venue_ms()
+        orders = [*await self._scan("open_orders", symbol),
+                  *await self._scan("history", symbol, start_ms or None)]
+        self._listings[symbol] = (began_ms, start_ms, orders)
+        return orders
 
     async def _scan(self, name: str, symbol: str | None, start_ms: int | None = None
                     ) -> list[Order]:
@@ -314,7 +330,8 @@ class Resolver:
         old: Order = await self._executor.request("order", {"orderId": entry.order_id})
         self._tracker.report(old)
         others: list[Order] = []
-        if old.is_final and old.filled_quantity < old.quantity:
+        if old.is_final and old.filled_quantity < old.quantity and (
+                is_proof or case.absence.looks == 1):
             others = await self._since(entry.symbol, [case])
         known = {order.order_id for order in self._tracker
                  if order.order_id is not None and order.replaces != entry.order_id}

@@ -62,6 +62,9 @@ class Bot:
 
     async def change(self) -> None:
         orders = [order for order in self.client.orders.open_orders() if order.order_id]
+        if len(orders) > 100:       # the exchange allows 200
+            await self.client.orders.cancel(orders[:40])
+            return
         if not orders:
             return
         order = self.dice.choice(orders)
@@ -132,7 +135,9 @@ async def chaos(seed: int, count: int, tmp_path: Path, *, limits: bool = False,
                 while len(bot.sent) < count:
                     if dice.random() < rate:
                         inject(venue, dice)
-                    await (bot.place() if dice.random() < 0.7 else bot.change())
+                    crowded = len(client.orders.open_orders()) > 150
+                    places = dice.random() < 0.7 and not crowded
+                    await (bot.place() if places else bot.change())
 
             await asyncio.gather(*(work() for _ in range(workers)))
             venue.faults.clear()
