@@ -8,11 +8,13 @@ from mexcfast.core.depth import OrderBook as OrderBook
 from mexcfast.core.depth import State as State
 from mexcfast.core.events import Event as Event
 from mexcfast.core.events import parse_frame as parse_frame
+from mexcfast.core.intent import RiskLimits as RiskLimits
 from mexcfast.core.listener import Listener as Listener
 from mexcfast.core.rest import LIVE as LIVE
 from mexcfast.core.rest import Endpoint as Endpoint
 from mexcfast.core.sign import Signer as Signer
 from mexcfast.core.sign import canonical_query as canonical_query
+from mexcfast.core.tracker import Phase as Phase
 from mexcfast.errors import AuthenticationError as AuthenticationError
 from mexcfast.errors import BadAnswer as BadAnswer
 from mexcfast.errors import BookError as BookError
@@ -44,6 +46,8 @@ from mexcfast.errors import SymbolError as SymbolError
 from mexcfast.errors import VenueError as VenueError
 from mexcfast.errors import VenueFault as VenueFault
 from mexcfast.net.connection import StreamSettings as StreamSettings
+from mexcfast.net.journal import Journal as Journal
+from mexcfast.net.own import LiveOrder as LiveOrder
 from mexcfast.runtime import run as run
 from mexcfast.types import Accepted as Accepted
 from mexcfast.types import OpenType as OpenType
