@@ -13,7 +13,9 @@ death of the process can lose it. Nothing is ever sent twice.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import random
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -33,7 +35,7 @@ from mexcfast.core.intent import (
 )
 from mexcfast.core.journal import Entry
 from mexcfast.core.rest import Subject, judge_items
-from mexcfast.core.throttle import Lane
+from mexcfast.core.throttle import Lane, backoff_ms
 from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
 from mexcfast.errors import (
     ConnectFailed,
@@ -115,6 +117,8 @@ class Orders(OrderQueries):
         self.on_change: list[Callable[[LiveOrder], None]] = []
         self.on_settled: list[Done] = []
         self.is_ready = journal is None
+        #: False from a loss of the private stream until REST has shown what it may have missed
+        self.is_current = False
         self._book = book
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
@@ -139,6 +143,7 @@ class Orders(OrderQueries):
             self._open_journal(self.journal)
         self.resolver.start()
         await self.refresh()
+        self.is_current = self.follows_stream
         try:
             async with asyncio.timeout(settle_within_s):
                 await self.resolver.until_empty()
@@ -683,20 +688,31 @@ class Orders(OrderQueries):
         """
         self._logged_in = logged_in
 
+    @property
+    def follows_stream(self) -> bool:
+        """Whether start() of the Trader has tied the private stream to these orders."""
+        return self._logged_in is not None
+
     def _stream_changed(self, is_there: bool) -> None:
+        self.is_current = False
         if self._catching_up is not None:
             self._catching_up.cancel()
         if is_there:
             self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """After a loss of the stream: read what it may have told meanwhile."""
-        try:
-            if self._logged_in is not None:
-                await self._logged_in()
-            await self.refresh()
-        except MexcfastError as error:
-            log.warning("own orders could not be compared with the venue: %s", error)
+        """After a loss of the stream: read what it may have told meanwhile, until that is done."""
+        if self._logged_in is not None:
+            await self._logged_in()
+        for attempt in itertools.count(1):
+            try:
+                await self.refresh()
+            except MexcfastError as error:
+                log.warning("own orders could not be compared with the venue: %s", error)
+                await asyncio.sleep(backoff_ms(attempt, random.random(), base_ms=500) / 1000)
+            else:
+                self.is_current = True
+                return
 
     # -- the account, for those who need no more than this ---------------------------------------
 

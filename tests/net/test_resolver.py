@@ -137,10 +137,17 @@ def test_what_the_stream_missed_is_read_after_it_comes_back():
     async def story(venue, orders, settled):
         order = orders.find(await resting(venue, orders))
         done = asyncio.create_task(order.done())
+        assert orders.is_current
+        orders._executor.read_tries = 1
+        venue.faults.http_status("order/list/open_orders", 500)
         venue.faults.cut()
         venue.venue.cancel(venue.account, venue.account.orders[order.order_id])
+        while orders.is_current:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         assert await done is Phase.CANCELLED
         assert not orders.open_orders()
+        while not orders.is_current:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     play(story, stream=True)
 
