@@ -10,7 +10,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.contracts import BTC
 
 from mexcfast.core.intent import (
     ClientOrderIds,
@@ -37,6 +36,7 @@ from mexcfast.types import (
     SelfTrade,
     Side,
 )
+from models.contracts import BTC
 
 ORDER = {"side": Side.OPEN_LONG, "quantity": 10, "price": 84000, "leverage": 20,
          "open_type": OpenType.CROSS, "client_order_id": "cl-1"}

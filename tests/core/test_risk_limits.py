@@ -8,12 +8,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.contracts import BTC
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.intent import OrderIntent, RiskLimits
 from mexcfast.errors import IntentError
 from mexcfast.types import OrderType, Side
+from models.contracts import BTC
 
 D = Decimal
 NOW = 1_700_000_000_000_000_000

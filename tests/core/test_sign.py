@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import hmac_model
 
 from mexcfast.core.sign import Signer, canonical_query
 from mexcfast.errors import ConfigError, IntentError
+from models import hmac_model
 
 DATA = Path(__file__).parents[1] / "data" / "signing.jsonl"
 VECTORS = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]

@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.order_model import OrderModel
 
 from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
 from mexcfast.errors import ConnectionLost, InsufficientBalance
@@ -26,6 +25,7 @@ from mexcfast.types import (
     Side,
     Unknown,
 )
+from models.order_model import OrderModel
 
 D = Decimal
 NAME, ID, SYMBOL = "mf-1-1", 817027833053397504, "BTC_USDT"

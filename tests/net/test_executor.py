@@ -9,8 +9,6 @@ import socket
 import time
 
 import pytest
-from models import hmac_model
-from net.scripted_server import CLOSE, HANG, RESET, Server, reply
 
 from mexcfast.core.rest import Endpoint, Subject
 from mexcfast.core.sign import Signer
@@ -32,6 +30,8 @@ from mexcfast.errors import (
 from mexcfast.net.clock import Clock
 from mexcfast.net.executor import Executor
 from mexcfast.types import Accepted, Rejected, Unknown
+from models import hmac_model
+from net.scripted_server import CLOSE, HANG, RESET, Server, reply
 
 KEY, SECRET = "mxU1TzSmRDW1o5AsE", "mexcfast-demo-secret-0001"
 ABOUT = Subject("BTC_USDT", "cl-1")

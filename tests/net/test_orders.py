@@ -8,8 +8,6 @@ import gc
 import json
 
 import pytest
-from models.contracts import BTC, BTC_DETAIL
-from net.scripted_server import CLOSE, HANG, Server, reply
 
 import mexcfast as mx
 from mexcfast.core.intent import RiskLimits
@@ -20,6 +18,8 @@ from mexcfast.errors import ConfigError, IntentError, NotFound
 from mexcfast.net.executor import Executor
 from mexcfast.net.orders import Orders
 from mexcfast.types import Accepted, OrderState, OrderType, Rejected, Side, Unknown
+from models.contracts import BTC, BTC_DETAIL
+from net.scripted_server import CLOSE, HANG, Server, reply
 
 OK = b'{"success":true,"code":0,"data":{"orderId":"17","ts":1779799999123}}'
 ABSENT = b'{"success":true,"code":0}'

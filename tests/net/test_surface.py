@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from models.contracts import BTC, BTC_DETAIL
 
 from mexcfast import conditional as c
 from mexcfast import statements as s
@@ -25,6 +24,7 @@ from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.positions_api import PositionsApi
 from mexcfast.net.surface import serves, walk
+from models.contracts import BTC, BTC_DETAIL
 
 ROOMS = (MarketApi, AccountApi, PositionsApi, Orders, PlanOrders, StopOrders, TrailingOrders)
 LINES = (Path(__file__).parents[1] / "data" / "rest_responses.jsonl").read_text().splitlines()

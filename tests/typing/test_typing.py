@@ -22,6 +22,7 @@ mexcfast\..*\.__setstate_cython__
 mexcfast\..*\.__(reduce|setstate)__
 mexcfast\..*\.__pyx_(vtable|capi)__
 mexcfast\..*\.__test__
+mexcfast\.core\.intent\.RiskLimits\.__init__
 mexcfast\.core\.(events|frame|reader)\.(CHANNELS|KEY_IDS|KINDS)
 """
 
