@@ -161,7 +161,7 @@ class PrivateHandlers:
         rows = []
         for item in call.rows(BATCH, 2014):
             external = item.get("externalOid") if isinstance(item, dict) else None
-            row: dict[str, Any] = {"orderId": None, "errorCode": 0}
+            row: dict[str, Any] = {"orderId": None, "errorCode": 0, "errorMsg": None}
             if isinstance(external, str):
                 row["externalOid"] = external
             try:
