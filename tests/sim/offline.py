@@ -129,7 +129,7 @@ class World:
                 best = wanted
             vol = market.book.level(2 if up else 1, best)[0]
             self.venue.trade(symbol, 1 if up else 2, vol)
-            if up and market.last_tick >= wanted or not up and market.last_tick <= wanted:
+            if market.last_tick >= wanted if up else market.last_tick <= wanted:
                 return
         raise AssertionError(f"{symbol} did not reach {price}")
 

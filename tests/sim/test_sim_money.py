@@ -7,16 +7,17 @@ contracts bought are contracts sold, and every balance follows from the user's o
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mexcfast.sim.accounts import ISOLATED, LONG, ONE_WAY, SHORT, Account, Attached, Position
+from mexcfast.sim.accounts import LONG, ONE_WAY, SHORT, Account, Attached, Position
 from mexcfast.sim.checks import OrderRequest, Refused
-from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY, SELL
 from mexcfast.sim.venue import Venue
 from mexcfast.sim.waiting import Leg, PlanOrder, StopOrder, TrackOrder
@@ -72,6 +73,33 @@ def check_money(venue: Venue) -> None:
         assert market.insurance_start + moved >= market.insurance_history[0][1] - START["USDT"] * 3
 
 
+def check_deals(venue: Venue) -> None:
+    """What users hold and earned, from their deals alone, by integers and the formulas of 18.1."""
+    for user in venue.accounts.values():
+        for symbol, market in venue.markets.items():
+            contract = market.contract
+            deals = [deal for deal in user.deals if deal.symbol == symbol]
+            bought = sum(deal.vol for deal in deals if deal.side in (1, 2))
+            sold = sum(deal.vol for deal in deals if deal.side in (3, 4))
+            held = [user.positions.get((symbol, kind)) for kind in (LONG, SHORT)]
+            long, short = (0 if one is None else one.hold_vol for one in held)
+            assert bought - sold == long - short
+            if any(deal.category != 1 for deal in deals) or venue.ledger.insurance.get(symbol):
+                continue  # the insurance fund took part
+            worth = Decimal(0)  # what was received less what was paid, in the settle currency
+            for deal in deals:
+                size = contract.contract_size * deal.vol
+                value = size / deal.price if contract.inverse else size * deal.price
+                buys = deal.side in (1, 2)
+                worth += -value if buys != contract.inverse else value
+            for one in held:
+                if one is not None:
+                    worth += one.cost if one.is_long != contract.inverse else -one.cost
+            profit = sum((deal.profit for deal in deals), Decimal(0))
+            step = Decimal(1).scaleb(-contract.amount_scale)
+            assert abs(worth - profit) <= step * (len(deals) + 1)
+
+
 def check_orders(venue: Venue) -> None:
     """Waiting orders are in the book, and every history ends in the order's own state."""
     waiting = 0
@@ -89,7 +117,7 @@ def check_orders(venue: Venue) -> None:
             order.state, order.deal_vol, order.error_code
         )  # fmt: skip
         assert all(one.state == 2 for one in states[:-1])
-        assert all(a.deal_vol <= b.deal_vol for a, b in zip(states, states[1:], strict=False))
+        assert all(a.deal_vol <= b.deal_vol for a, b in pairwise(states))
 
 
 class Story(RuleBasedStateMachine):
@@ -140,11 +168,12 @@ class Story(RuleBasedStateMachine):
             attached=attached, market_ceiling=more == 2 and side in (1, 3),
             flash_close=more == 4 and side in (2, 4),
         )  # fmt: skip
-        self._try(lambda: self.venue.place(self.users[who], request))
+        self._try(self.venue.place, self.users[who], request)
 
-    def _try(self, action) -> None:  # type: ignore[no-untyped-def]
+    def _try(self, action: Callable[..., object], *parts: object) -> None:
+        """Only refusals that such an action may earn."""
         try:
-            action()
+            action(*parts)
         except Refused as refused:
             assert refused.code in (
                 1004, 2002, 2003, 2004, 2005, 2006, 2007, 2008, 2009, 2016, 2018, 2019, 2021, 2025,
@@ -158,9 +187,7 @@ class Story(RuleBasedStateMachine):
             if chase:
                 self.venue.chase(self.users[who], order.id)
             else:
-                self._try(
-                    lambda: self.venue.replace(self.users[who], order.id, price, Decimal(vol))
-                )
+                self._try(self.venue.replace, self.users[who], order.id, price, Decimal(vol))
 
     @rule(who=users, symbol=symbols)
     def cancel_all(self, who: int, symbol: str) -> None:
@@ -195,9 +222,9 @@ class Story(RuleBasedStateMachine):
             scale = Decimal(1).scaleb(-position.contract.amount_scale)
             money = Decimal(amount) if not position.contract.inverse else amount * scale
             desk, user = self.venue.desk, self.users[who]
-            self._try(lambda: desk.change_leverage(user, position, leverage))
-            self._try(lambda: desk.change_margin(user, position, money))
-            self._try(lambda: desk.change_auto_add(user, position, leverage % 2 == 0))
+            self._try(desk.change_leverage, user, position, leverage)
+            self._try(desk.change_margin, user, position, money)
+            self._try(desk.change_auto_add, user, position, leverage % 2 == 0)
 
     @rule(who=users, vol=vols, what=st.integers(0, 2))
     def leave(self, who: int, vol: int, what: int) -> None:
@@ -206,7 +233,7 @@ class Story(RuleBasedStateMachine):
             self.venue.desk.close_all(user)
         for position in self._positions(who)[:1]:
             if what == 1:
-                self._try(lambda: self.venue.desk.reverse(user, position, vol))
+                self._try(self.venue.desk.reverse, user, position, vol)
 
     @rule(who=users, usdt=st.integers(-500, 500), bonus=st.booleans())
     def move_money(self, who: int, usdt: int, bonus: bool) -> None:
@@ -214,7 +241,7 @@ class Story(RuleBasedStateMachine):
         if bonus and usdt > 0:
             self.venue.desk.grant_bonus(user, "USDT", Decimal(usdt), self.now + 3_600_000)
         else:
-            self._try(lambda: self.venue.desk.transfer(user, "USDT", Decimal(usdt)))
+            self._try(self.venue.desk.transfer, user, "USDT", Decimal(usdt))
 
     @rule(who=users, symbol=symbols, side=sides, vol=vols, offset=offsets,
           trend=st.integers(1, 3), up=st.integers(1, 2), trailing=st.booleans())  # fmt: skip
@@ -231,13 +258,13 @@ class Story(RuleBasedStateMachine):
                 price if offset > 0 else Decimal(0), 1, Decimal("0.0005"), user.position_mode,
                 reduce_only, self.now,
             )  # fmt: skip
-            self._try(lambda: self.venue.conditional.place_track(user, track))
+            self._try(self.venue.conditional.place_track, user, track)
             return
         plan = PlanOrder(
             0, user.uid, contract, side, vol, LEVERAGE[symbol], 1, price, up, 24, 5, trend,
             Decimal(0), user.position_mode, reduce_only, 0, Attached(), self.now,
         )  # fmt: skip
-        self._try(lambda: self.venue.conditional.place_plan(user, plan))
+        self._try(self.venue.conditional.place_plan, user, plan)
 
     @rule(who=users, vol=vols, trend=st.integers(1, 3), distance=st.integers(1, 200),
           whole=st.booleans(), reverse=st.integers(1, 2))  # fmt: skip
@@ -256,13 +283,14 @@ class Story(RuleBasedStateMachine):
                 Leg(now + step, trend, part, reverse), Leg(now - step, trend, part, reverse),
                 self.now, vol_type=2 if whole else 1,
             )  # fmt: skip
-            self._try(lambda: self.venue.conditional.place_stop(user, stop))
+            self._try(self.venue.conditional.place_stop, user, stop)
 
     @invariant()
     def adds_up(self) -> None:
         if hasattr(self, "venue"):
             check_money(self.venue)
             check_orders(self.venue)
+            check_deals(self.venue)
 
 
 Story.TestCase.settings = settings(
@@ -316,9 +344,11 @@ def long_story(seed: int, steps: int) -> Story:
                 rng.randint(1, 2),
             )  # fmt: skip
         check_money(story.venue)
-        if number % 10 == 0:
+        if number % 20 == 0:
             check_orders(story.venue)
+            check_deals(story.venue)
     check_orders(story.venue)
+    check_deals(story.venue)
     return story
 
 

@@ -1,8 +1,8 @@
-"""Every recorded or documented reply has the exchange's own reply beside it: same keys, same types.
+"""Every recorded or documented reply has the exchange's own beside it: same keys, same types.
 
-tests/data/rest_responses.jsonl is walked line by line. Before, a small story makes data exist. A key
-that the exchange adds is fine, a missing one or another JSON type is not. Of several objects in a
-sample's list only the keys that all of them have are demanded: the others are optional by the
+tests/data/rest_responses.jsonl is walked line by line. Before, a small story makes data exist. A
+key that the exchange adds is fine, a missing one or another JSON type is not. Of several objects in
+a sample's list only the keys that all of them have are demanded: the others are optional by the
 sample's own word.
 """
 
