@@ -121,8 +121,7 @@ class World:
                 return
             up = wanted > market.last_tick
             best = market.book.best(2 if up else 1)
-            assert best is not None
-            if (best > wanted) if up else (best < wanted):
+            if best is None or ((best > wanted) if up else (best < wanted)):
                 # nobody stands there: lay an order of the crowd at the price
                 crowd = self.venue._next_crowd_id
                 market.book.place(crowd(), 0, 2 if up else 1, wanted, 1)
