@@ -72,6 +72,7 @@ log = logging.getLogger("mexcfast.net")
 Number = int | str | float | Decimal
 Done = Callable[[Outcome], None]
 BATCH = 50
+CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
 
 
 def _entry(intent: OrderIntent, ts_ms: int | None) -> Entry:
@@ -225,7 +226,7 @@ class Orders(OrderQueries):
     @property
     def unresolved(self) -> tuple[Unknown, ...]:
         """Requests whose fate is not proven: orders that may live, amends, cancels."""
-        return tuple(case.unknown for case in self.resolver.cases.values())
+        return tuple(case.unknown for case in self.resolver.cases.values() if case.what != "look")
 
     @property
     def queue(self) -> tuple[Queued, ...]:
@@ -559,7 +560,19 @@ class Orders(OrderQueries):
         for outcome in outcomes:
             if isinstance(outcome, Unknown):
                 self._doubt_cancel(outcome)
+            elif isinstance(outcome, Rejected) and outcome.code in CANCEL_TOO_LATE:
+                self._look_again(outcome)
         return outcomes
+
+    def _look_again(self, refused: Outcome) -> None:
+        """The venue says there is nothing to cancel: read what became of an order open here."""
+        order = self.tracker.find(refused.order_id or refused.client_order_id or 0)
+        if order is None or order.is_final or order.order_id is None:
+            return
+        why = Unknown(ConnectionLost("its end was not seen"), order.symbol, None, order.order_id)
+        name = f"look {order.order_id}"
+        if name not in self.resolver.cases and self.resolver.is_running:
+            self.resolver.add(self.resolver.case(name, "look", why))
 
     @staticmethod
     def _subject(item: int | str | TrackedOrder, symbol: str | None) -> Subject:
@@ -640,6 +653,8 @@ class Orders(OrderQueries):
             self.tracker.outcome(outcome)
         elif case.what == "amend" and case.entry is not None:
             self._amended(case.entry, outcome)
+        elif case.what == "look":
+            return
         for told in self.on_settled:
             self._tell(told, outcome)
 

@@ -34,8 +34,8 @@ MOST_PAGES = 1000
 class Case:
     """One request in doubt."""
 
-    name: str               # client order id, "amend <id>", "cancel <id>" or "cancel_all <symbol>"
-    what: str               # create, amend, cancel, cancel_all
+    name: str               # client order id, "amend <id>", "cancel <id>", "look <id>" ...
+    what: str               # create, amend, cancel, cancel_all; look: only its state is wanted
     unknown: Unknown
     absence: Absence
     entry: Entry | None = None      # amend: what it wanted
@@ -129,10 +129,15 @@ class Resolver:
 
     async def _round(self, due: Sequence[Case]) -> None:
         creates = [case for case in due if case.what == "create"]
-        alone = [case for case in due if case.what != "create"]
-        if len(creates) == 1:
-            alone, creates = [*alone, *creates], []
+        cancels = [case for case in due
+                   if case.what in ("cancel", "look") and case.unknown.order_id is not None]
+        together = {*(creates if len(creates) > 1 else ()), *(cancels if len(cancels) > 1 else ())}
+        alone = [case for case in due if case not in together]
+        creates, cancels = ([case for case in some if case in together]
+                            for some in (creates, cancels))
         try:
+            for start in range(0, len(cancels), CANCEL_MAX):
+                await self._look_by_id(cancels[start:start + CANCEL_MAX])
             for start in range(0, len(creates), CANCEL_MAX):
                 await self._look_together(creates[start:start + CANCEL_MAX])
             for case in alone:
@@ -178,8 +183,8 @@ class Resolver:
         try:
             if case.what == "amend":
                 return await self._judge_amend(case, is_proof)
-            if case.what == "cancel":
-                return proof.cancelled(await self._find(unknown), is_proof)
+            if case.what in ("cancel", "look"):
+                return self._cancelled(case, await self._find(unknown), is_proof)
         except NotFound as error:
             if not is_proof:
                 return None
@@ -227,6 +232,39 @@ class Resolver:
             # Somebody's order, not ours: it proves nothing.
             return (await self._named([case])).get(name)
         return outcome
+
+    async def _look_by_id(self, cases: Sequence[Case]) -> None:
+        """One question for up to 50 orders whose cancel is in doubt, or whose state is."""
+        began_ms = self._executor.clock.venue_ms()
+        ids = {case.unknown.order_id for case in cases}
+        try:
+            orders: tuple[Order, ...] = await self._executor.request(
+                "orders", params={"order_ids": sorted(number for number in ids if number)})
+        except MexcfastError:
+            orders, ids = (), set()
+        found = {order.order_id: order for order in orders}
+        for order in orders:
+            self._tracker.report(order)
+        for case in cases:
+            order_id = case.unknown.order_id
+            outcome: Accepted | Rejected | None = None
+            if order_id in ids and order_id is not None:
+                is_proof = case.absence.look(began_ms)
+                if order_id in found:
+                    outcome = self._cancelled(case, found[order_id], is_proof)
+                elif is_proof:
+                    outcome = Rejected(NotFound(None, "no such order"), case.unknown.symbol, None,
+                                       order_id)
+            if outcome is not None:
+                self._finish(case, outcome)
+            else:
+                self._later(case)
+
+    @staticmethod
+    def _cancelled(case: Case, order: Order, is_proof: bool) -> Accepted | Rejected | None:
+        if case.what == "look":
+            return Accepted(order.symbol, order.client_order_id, order.order_id, order=order)
+        return proof.cancelled(order, is_proof)
 
     async def _look_together(self, cases: Sequence[Case]) -> None:
         """One question for up to 50 orders."""

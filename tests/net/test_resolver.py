@@ -197,3 +197,31 @@ def test_trading_is_not_ready_while_an_earlier_run_is_in_doubt(tmp_path):
                         await call
 
     asyncio.run(main())
+
+
+def test_a_cancel_that_comes_too_late_corrects_our_view():
+    async def story(venue, orders, settled):
+        ids = [await resting(venue, orders, level) for level in (3, 4, 5)]
+        for order_id in ids:        # without the stream nobody tells us
+            venue.venue.cancel(venue.account, venue.account.orders[order_id])
+        assert len(orders.open_orders()) == 3
+        outcomes = await orders.cancel(ids)
+        assert [outcome.code for outcome in outcomes] == [2041] * 3
+        await asyncio.gather(*(orders.find(order_id).done() for order_id in ids))
+        assert not orders.open_orders() and not settled and not orders.unresolved
+        reads = [request for request in venue.requests if request.path.endswith("batch_query")]
+        assert len(reads) == 1
+
+    play(story)
+
+
+def test_many_cancels_in_doubt_are_read_together():
+    async def story(venue, orders, settled):
+        ids = [await resting(venue, orders, level) for level in (3, 4, 5)]
+        venue.faults.lose_answer("order/cancel")
+        outcomes = await orders.cancel(ids)
+        assert all(isinstance(outcome, Unknown) for outcome in outcomes)
+        await orders.resolver.until_empty()
+        assert [type(fate) for fate in settled] == [Accepted] * 3 and not orders.open_orders()
+
+    play(story)
