@@ -5,7 +5,10 @@
     ├── ConfigError             a key, a setting or an environment variable is missing or malformed
     ├── IntentError             an order or parameter refused before sending (also a ValueError)
     ├── BudgetSpent             the venue's budget is used up and the caller chose not to wait
-    ├── BookError               a book was asked for something it cannot answer truthfully
+    ├── Dropped                 taken out of the queue before it was sent: replaced or too old
+    ├── NotReady                trading was asked for before earlier orders were settled
+    ├── JournalError            the journal of orders cannot be read, written or trusted
+    ├── BookError               a book was given or asked for what is not its own (also ValueError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -51,15 +54,18 @@ __all__ = [
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
+    "Dropped",
     "EdgeError",
     "FrameError",
     "InsufficientBalance",
     "IntentError",
+    "JournalError",
     "LimitExceeded",
     "MaintenanceError",
     "MexcfastError",
     "NetworkError",
     "NotFound",
+    "NotReady",
     "OrderRejected",
     "ParameterError",
     "PermissionDenied",
@@ -122,8 +128,32 @@ class BudgetSpent(MexcfastError):
         return f"budget {self.group!r} is used up; next slot in {self.wait_ns / 1e6:.1f} ms"
 
 
-class BookError(MexcfastError):
-    """A book was asked for something it cannot answer truthfully in its present state."""
+class Dropped(MexcfastError):
+    """A queued request was taken out before it was sent.
+
+    reason: "replaced" by a newer one with the same key, "kept" because an older one with the same
+    key waits, or "outdated" because it waited too long.
+    """
+
+    def __init__(self, reason: str, waited_ns: int = 0) -> None:
+        super().__init__(reason, waited_ns)
+        self.reason = reason
+        self.waited_ns = waited_ns
+
+    def __str__(self) -> str:
+        return f"not sent: {self.reason} after {self.waited_ns / 1e6:.1f} ms in the queue"
+
+
+class NotReady(MexcfastError):
+    """Orders of an earlier run are not settled yet: await Orders.start() first."""
+
+
+class JournalError(MexcfastError):
+    """The journal of orders cannot be read, written or trusted. Names the file and the reason."""
+
+
+class BookError(MexcfastError, ValueError):
+    """A book was given or asked for what is not its own. Names what was given and is allowed."""
 
 
 class FrameError(MexcfastError, ValueError):

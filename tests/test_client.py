@@ -12,7 +12,7 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.depth import State
-from mexcfast.errors import AuthenticationError, ConfigError, VenueError
+from mexcfast.errors import AuthenticationError, BookError, ConfigError, VenueError
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import OrderState
 
@@ -111,6 +111,22 @@ def test_event_feeds_of_every_public_channel_deliver() -> None:
     on_exchange(story, keys=False)
 
 
+def test_candle_feeds_of_one_contract_keep_their_intervals_apart() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        async def some(interval: str) -> set[str | None]:
+            seen = []
+            async with aclosing(client.market.kline("BTC_USDT", interval).__aiter__()) as candles:
+                async for candle in candles:
+                    seen.append(candle.interval)
+                    if len(seen) == 3:
+                        return set(seen)
+            return set()
+
+        assert await asyncio.gather(some("Min1"), some("Min5")) == [{"Min1"}, {"Min5"}]
+
+    on_exchange(story, keys=False, updates_per_second=200)
+
+
 def test_a_slow_consumer_loses_the_oldest_and_knows_it() -> None:
     async def story(venue: Exchange, client: mx.Client) -> None:
         feed = client.deals("BTC_USDT", every=True, bound=2)
@@ -129,6 +145,16 @@ def test_an_unknown_contract_is_refused_with_the_venues_words() -> None:
         with pytest.raises(VenueError, match=r"deal NOPE_USDT was refused: .*exist"):
             await client.deals("NOPE_USDT")
         assert (await client.book("BTC_USDT")).is_live
+
+    on_exchange(story, keys=False)
+
+
+def test_a_contract_has_one_book_whoever_subscribed_first() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        client.subscribe(Own(), mx.topics.depth("BTC_USDT", compress=False))
+        with pytest.raises(BookError, match="one kind of depth"):
+            client.subscribe(Own(), mx.topics.depth("BTC_USDT"))
+        assert await client.book("BTC_USDT") is client.market.books["BTC_USDT"]
 
     on_exchange(story, keys=False)
 

@@ -4,7 +4,8 @@ core/frame checks every frame against it, core/events gives each row a typed cla
 events.pyi is written from it. Source: protocol.md 6 to 9 and 12.
 
 A field reads `venue_name`, `venue_name:kind` or `venue_name:kind:our_name`. Kinds:
-  dec   a decimal number, as a JSON number or a numeric string; exact inside, float for reading
+  dec   a decimal number, as a JSON number or a numeric string; float for reading, its text is kept.
+        At most 64 characters: averages come with 38 digits (protocol.md 2)
   int   an integer, as a JSON number or a string; ids beyond 2**53 included
   str   text; numbers are taken by their text
   bool  true or false
@@ -38,7 +39,8 @@ class Channel(NamedTuple):
     fields: tuple[Field, ...]
 
 
-# The venue's words and ours, the same as in types.py (style.md 3). Units stand in the name: ms on the venue's clock.
+# The venue's words and ours, the same as in types.py (style.md 3). Units stand in the name: ms on
+# the venue's clock.
 OUR_NAMES = {
     "vol": "quantity",
     "dealVol": "filled_quantity",
@@ -178,7 +180,8 @@ CHANNELS: tuple[Channel, ...] = (
     _channel("push.tickers", "Tickers", _TICKER, "TickerRow"),
     _channel("push.ticker", "Ticker", _TICKER),
     _channel("push.kline", "Kline", """
-        symbol:str interval:str t:int:ts_open_s o::open c::close h::high l::low a::amount q::quantity
+        symbol:str interval:str t:int:ts_open_s o::open c::close h::high l::low a::amount
+        q::quantity
         ro::real_open rc::real_close rh::real_high rl::real_low v::total_quantity"""),
     _channel("push.funding.rate", "FundingRate",
              "symbol:str rate::rate fundingRate::rate nextSettleTime:int:ts_settle_ms"),

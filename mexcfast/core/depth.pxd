@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from mexcfast.core.book cimport Book
-from mexcfast.core.frame cimport Level, Message
+from mexcfast.core.frame cimport Field, Level, Message
 
 cpdef enum State:
     INIT = 0          # nothing known
@@ -16,7 +16,7 @@ cpdef enum Change:
     APPLIED = 1       # the book moved on
     BUFFERED = 2      # kept until the missing versions arrive
     NEED_REPAIR = 3   # versions `missing` are wanted: ask for depth_commits
-    NEED_SNAPSHOT = 4 # ask for a snapshot
+    NEED_SNAPSHOT = 4  # ask for a snapshot
 
 cdef enum:
     MAX_PENDING = 8192          # frames kept while syncing or repairing
@@ -52,6 +52,8 @@ cdef class OrderBook(Book):
     cdef Message _message(self)
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _refuse_reply(self, Message m, str what) except -1
+    cdef int _refuse_sides(self, Message m, const Field* members, uint32_t n, str what) except -1
+    cdef bint _is_loose(self) noexcept nogil
     cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,

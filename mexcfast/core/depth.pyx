@@ -12,6 +12,7 @@ One rule for every frame, where a bare version is the range version..version:
     end <= local            stale
     begin <= local + 1      apply, local = end
     else                    gap
+(In code begin - 1 <= local: begin is never negative, local + 1 could overflow.)
 A frame is applied whole or not at all. While versions are missing frames are kept, within bounds;
 when the bounds are passed all are dropped and a snapshot is asked for.
 """
@@ -23,9 +24,10 @@ from libc.string cimport memcmp, memcpy, memmove
 
 from mexcfast.core.book cimport ASK, BID, Book
 from mexcfast.core.frame cimport (
-    Field, KEY_CODE, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY, number_of,
+    Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
+    number_of,
 )
-from mexcfast.core.scan cimport ABSENT, FALSE_VALUE, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
 
 from mexcfast.errors import BookError, FrameError
 
@@ -109,10 +111,10 @@ cdef class OrderBook(Book):
         cdef Message m = self._message()
         m.decode_object(frame)
         if m.tag != TAG_DEPTH:
-            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 60)]!r}")
+            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
         if m.symbol_size != PyBytes_GET_SIZE(self.name) or memcmp(
                 m.symbol_text, PyBytes_AS_STRING(self.name), m.symbol_size) != 0:
-            raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()}; "
+            raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()!r}; "
                             f"allowed: {self.symbol}")
         return CHANGES[<int>self.apply_message(m, ts_recv_ns)]
 
@@ -170,7 +172,6 @@ cdef class OrderBook(Book):
     # -- the machine ------------------------------------------------------------------------------
 
     cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
-        cdef bint loose
         if self.state == STOPPED:
             return STALE
         if m.has_range:
@@ -180,8 +181,7 @@ cdef class OrderBook(Book):
         if m.end <= self.version:
             self.stale += 1
             return STALE
-        loose = not self.strict and not self.ranged
-        if m.begin > self.version + 1 and not loose:
+        if m.begin - 1 > self.version and not self._is_loose():
             if self._keep(m, ts_recv_ns) == 0:
                 self.state = SYNCING
                 return NEED_SNAPSHOT
@@ -205,10 +205,14 @@ cdef class OrderBook(Book):
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
-        """All levels of one frame or none."""
-        if self.prepare(asks, n_asks) or self.prepare(bids, n_bids) or self.prepare(asks, n_asks):
+        """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
+        if self.prepare(asks, n_asks, bids, n_bids):
+            # The frame is lost, and commits would bring the same levels: a snapshot is next.
+            self._forget_pending()
+            self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
-                             f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
+                             f"{self.price_scale} price and {self.quantity_scale} quantity "
+                             "decimals")
         if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
         self.put_all(ASK, asks, n_asks)
@@ -237,7 +241,7 @@ cdef class OrderBook(Book):
         return NEED_SNAPSHOT
 
     cdef int _keep(self, Message m, int64_t ts_recv_ns) except -1:
-        """Keep a frame for later: 1; 0 when the bounds are passed and all kept frames were dropped."""
+        """Keep a frame for later: 1; 0 when the bounds are passed, all kept ones are dropped."""
         cdef uint32_t wanted = m.n_asks + m.n_bids
         cdef uint32_t cap
         cdef void* moved
@@ -290,7 +294,8 @@ cdef class OrderBook(Book):
             moving = self.pending[i]
             j = i
             while j > 0 and (self.pending[j - 1].end > moving.end or (
-                    self.pending[j - 1].end == moving.end and self.pending[j - 1].begin > moving.begin)):
+                    self.pending[j - 1].end == moving.end
+                    and self.pending[j - 1].begin > moving.begin)):
                 self.pending[j] = self.pending[j - 1]
                 j -= 1
             self.pending[j] = moving
@@ -301,8 +306,12 @@ cdef class OrderBook(Book):
         self._sort_pending()
         for i in range(self.n_pending):
             if self.pending[i].end > version:
-                return self.pending[i].begin <= version + 1
+                return self.pending[i].begin - 1 <= version or self._is_loose()
         return True
+
+    cdef bint _is_loose(self) noexcept nogil:
+        """Versions may be skipped: allowed by the user, and the stream never delivered `begin`."""
+        return not self.strict and not self.ranged
 
     cdef Change _drain(self) except? NEED_SNAPSHOT:
         """Apply what is kept and fits; LIVE when nothing is left, else REPAIRING."""
@@ -314,15 +323,10 @@ cdef class OrderBook(Book):
         while i < self.n_pending:
             p = self.pending[i]
             if p.end > self.version:
-                if p.begin > self.version + 1:
+                if p.begin - 1 > self.version and not self._is_loose():
                     break
-                try:
-                    self._apply_levels(self.pool + p.first, p.n_asks,
-                                       self.pool + p.first + p.n_asks, p.n_bids)
-                except FrameError:
-                    self._forget_pending()      # it would fail again on every drain
-                    self.state = SYNCING
-                    raise
+                self._apply_levels(self.pool + p.first, p.n_asks,
+                                   self.pool + p.first + p.n_asks, p.n_bids)
                 self._commit(p.end, p.ts_ms, p.ts_recv_ns)
             i += 1
         if i < self.n_pending:
@@ -345,15 +349,31 @@ cdef class OrderBook(Book):
         cdef uint32_t i
         cdef Field* field
         if m.tag != TAG_REPLY:
-            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 60)]!r}")
+            raise FrameError(f"{what} of {self.symbol} is a stream frame: "
+                             f"{m.text[:min(m.size, 40)]!r}")
         for i in range(m.n_top):
             field = &m.top[i]
             if field.key_id == KEY_SUCCESS and field.value.kind not in (TRUE_VALUE, NULL_VALUE):
                 raise FrameError(f"{what} of {self.symbol} was refused by the venue: "
                                  f"{m.text[:min(m.size, 200)]!r}")
         if m.levels_why != NULL:
-            m._refuse(m.levels_why, m.levels_at, NULL, 0)
+            m._refuse(m.levels_why, m.levels_at, m.levels_key, 4)
             raise m.error()
+        return 0
+
+    cdef int _refuse_sides(self, Message m, const Field* members, uint32_t n, str what) except -1:
+        """FrameError unless both asks and bids are lists: a side left out would read as empty."""
+        cdef uint32_t i
+        cdef bint asks = False, bids = False
+        for i in range(n):
+            if members[i].key_id == KEY_ASKS:
+                asks = members[i].value.kind == ARRAY
+            elif members[i].key_id == KEY_BIDS:
+                bids = members[i].value.kind == ARRAY
+        if not asks or not bids:
+            side = "bids" if asks else "asks"
+            raise FrameError(f"{what} of {self.symbol} has no list of {side}: "
+                             f"{m.text[:min(m.size, 40)]!r}")
         return 0
 
     cdef Change _snapshot(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
@@ -364,7 +384,10 @@ cdef class OrderBook(Book):
         cdef uint32_t n
         cdef Field* members
         self._refuse_reply(m, "depth snapshot")
-        members, n = (m.fields, m.n_fields) if m.n_rows == 1 and not m.has_rows else (m.top, m.n_top)
+        # protocol.md 2 rule 3: old replies lack the envelope
+        members, n = (m.top, m.n_top) if m.data.kind == ABSENT else (m.fields, m.n_fields)
+        if m.has_rows:
+            n = 0
         for i in range(n):
             field = &members[i]
             if field.key_id == KEY_VERSION:
@@ -377,7 +400,8 @@ cdef class OrderBook(Book):
                     ts_ms = field.value.mantissa
         if version < 0:
             raise FrameError(f"depth snapshot of {self.symbol} has no version: "
-                             f"{m.text[:min(m.size, 100)]!r}")
+                             f"{m.text[:min(m.size, 40)]!r}")
+        self._refuse_sides(m, members, n, "depth snapshot")
         if self.state == STOPPED or (self.state == LIVE and version <= self.version):
             if version == self.version:
                 self.ts_verified_ns = ts_recv_ns
@@ -390,8 +414,7 @@ cdef class OrderBook(Book):
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         """The book becomes the snapshot in m, then takes what was kept."""
         cdef Book fresh = Book()
-        if fresh.prepare(m.asks, m.n_asks) or fresh.prepare(m.bids, m.n_bids) or (
-                fresh.prepare(m.asks, m.n_asks)):
+        if fresh.prepare(m.asks, m.n_asks, m.bids, m.n_bids):
             raise FrameError(f"depth snapshot of {self.symbol}: a level does not fit 63 bits")
         if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
@@ -417,13 +440,16 @@ cdef class OrderBook(Book):
         cdef Row* here
         cdef int64_t expected
         self._refuse_reply(m, "depth commits")
-        if not m.has_rows and m.n_rows == 0 and m.data.kind > NULL_VALUE or m.data.kind == ABSENT:
+        if not m.has_rows and m.data.kind != NULL_VALUE:
             raise FrameError(f"depth commits of {self.symbol} are no list: "
-                             f"{m.text[:min(m.size, 100)]!r}")
+                             f"{m.text[:min(m.size, 40)]!r}")
         for row in range(m.n_rows):
             field = m.find(row, KEY_VERSION)
             if field == NULL or number_of(&field.value) or field.value.scale:
-                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
+                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer "
+                                 "version")
+            self._refuse_sides(m, &m.fields[m.rows[row].field],
+                               m.rows[row + 1].field - m.rows[row].field, "depth commit")
             order.append((field.value.mantissa, row))
         if self.state != REPAIRING:
             return STALE
@@ -431,7 +457,7 @@ cdef class OrderBook(Book):
         order = [(version, row) for version, row in order if version > self.version]
         expected = self.version
         for version, _ in order:
-            if version > expected + 1:
+            if version - 1 > expected:
                 break
             expected = version
         else:

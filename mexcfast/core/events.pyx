@@ -1,7 +1,7 @@
 """Typed event objects: one class per channel, members named in core/channels.
 
-Numbers read as float; `decimal(name)` gives the exact value the venue sent. A member that is null or
-absent reads None.
+Numbers read as float; `decimal(name)` gives the exact value the venue sent. A member that is null
+or absent reads None.
 """
 
 import json
@@ -14,10 +14,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from mexcfast.core.frame cimport Field, Level, Message, Row, TAG_ACK, TAG_REPLY
+from mexcfast.core.frame cimport (
+    Field, Level, Message, Row, TAG_ACK, TAG_ERROR, TAG_REPLY, number_of,
+)
 from mexcfast.core.scan cimport (
-    ABSENT, ARRAY, BIG_NUMBER, ESCAPED, FALSE_VALUE, INTEGRAL, NULL_VALUE, NUMBER, OBJECT, QUOTED,
-    STRING, TRUE_VALUE, Value,
+    ABSENT, BIG_NUMBER, ESCAPED, FALSE_VALUE, INTEGRAL, NULL_VALUE, NUMBER, QUOTED, STRING,
+    TRUE_VALUE, Value,
 )
 from mexcfast.core.ticks cimport as_double
 
@@ -42,9 +44,9 @@ cdef str text_of(const Value* v):
 
 cdef object plain(const Value* v):
     """The value as json.loads gives it."""
+    if v.flags & QUOTED:
+        return v.text[:v.size].decode()
     if v.kind == NUMBER:
-        if v.flags & QUOTED:
-            return v.text[:v.size].decode()
         return v.mantissa if v.flags & INTEGRAL else as_double(v.mantissa, v.scale)
     if v.kind == STRING:
         return text_of(v)
@@ -81,13 +83,17 @@ cdef class Member:
         if record is None:
             return self
         field = find(<Record?>record, self)
-        if field == NULL or field.value.kind == NULL_VALUE:
+        if field == NULL:
             return None
         v = &field.value
         if self.kind == 0 or self.kind == 1:
+            if v.kind == BIG_NUMBER:
+                return float(v.text[:v.size])
             if v.kind != NUMBER:
                 return None               # "" stands for absent
-            return as_double(v.mantissa, v.scale) if self.kind == 0 else v.mantissa
+            if self.kind == 0:
+                return as_double(v.mantissa, v.scale)
+            return None if v.scale else v.mantissa
         if self.kind == 2:
             return text_of(v) if v.kind == STRING else v.text[:v.size].decode()
         if self.kind == 3:
@@ -96,19 +102,34 @@ cdef class Member:
 
 
 cdef const Field* find(Record record, Member member):
-    """The member's field, NULL when absent; the last of a repeated name."""
+    """The member's field, NULL when absent or null; the last of a repeated name.
+
+    Acknowledgements and errors may carry their code and text beside `data` (protocol.md 6).
+    """
     cdef Event event = record._event()
-    cdef uint32_t first, i
+    cdef const Field* field
     cdef uint16_t wanted
-    if record.row >= event.n_rows:
-        return NULL
-    first = event.rows[record.row].field
     for wanted in member.key_ids:
-        i = event.rows[record.row + 1].field
-        while i > first:
-            i -= 1
-            if event.fields[i].key_id == wanted:
-                return &event.fields[i]
+        if record.row < event.n_rows:
+            field = last_of(event.fields, event.rows[record.row].field,
+                            event.rows[record.row + 1].field, wanted)
+            if field != NULL and field.value.kind != NULL_VALUE:
+                return field
+        if event.tag == TAG_ACK or event.tag == TAG_ERROR:
+            field = last_of(event.top, 0, event.n_top, wanted)
+            if field != NULL and field.value.kind != NULL_VALUE:
+                if member.kind <= 1:
+                    number_of(<Value*>&field.value)     # not checked when the frame was read
+                return field
+    return NULL
+
+
+cdef const Field* last_of(const Field* fields, uint32_t first, uint32_t end,
+                          uint16_t key_id) noexcept:
+    while end > first:
+        end -= 1
+        if fields[end].key_id == key_id:
+            return &fields[end]
     return NULL
 
 
@@ -116,7 +137,9 @@ cdef class Record:
     """One object of an event's data."""
 
     cdef Event _event(self):
-        return self.owner if self.owner is not None else <Event>self
+        if self.owner is None:
+            return <Event>self if isinstance(self, Event) else NOTHING
+        return self.owner
 
     def decimal(self, str name not None):
         """The exact value of a decimal member; None when null or absent.
@@ -128,7 +151,7 @@ cdef class Record:
         if not isinstance(member, Member) or (<Member>member).kind > 1:
             raise AttributeError(f"{type(self).__name__} has no number {name!r}")
         field = find(self, member)
-        if field == NULL or field.value.kind != NUMBER:
+        if field == NULL or (field.value.kind != NUMBER and field.value.kind != BIG_NUMBER):
             return None
         return Decimal(field.value.text[:field.value.size].decode())
 
@@ -161,6 +184,10 @@ cdef class Event(Record):
     channel, symbol, ts_venue_ms (venue wall clock, None when absent) and ts_recv_ns (our wall clock
     at receipt) are common to all; the rest is the channel's own.
     """
+
+    def __cinit__(self):
+        self.raw = b""
+        self.channel = ""
 
     def __dealloc__(self):
         free(self.fields)
@@ -331,8 +358,10 @@ cdef class Pong(Event):
     @property
     def ts_server_ms(self):
         """The venue's clock as it answered, ms; None when the reply carries no number."""
-        data = self.data
-        return data if isinstance(data, int) else None
+        try:
+            return int(Decimal(str(self.data)))
+        except (ArithmeticError, ValueError):
+            return None
 
 
 cdef class Reply(Event):
@@ -344,6 +373,8 @@ cdef class Reply(Event):
         data = self.data
         if isinstance(data, dict):
             data = data.get("msg") or data.get("message")
+        elif data is None:
+            data = self.msg
         return data if isinstance(data, str) else "" if data is None else str(data)
 
 
@@ -363,10 +394,13 @@ cdef class Acknowledgement(Reply):
 
     @property
     def is_success(self):
-        """True for "success", {"code": 0} or no data at all."""
+        """True for "success", {"code": 0} or no data at all, unless a code or a flag says no."""
         data = self.data
+        code = self.code
         if isinstance(data, dict):
-            return str(data.get("code", 0)) == "0"
+            return code == 0
+        if code is not None and code != 0 or self.to_dict().get("success", True) is not True:
+            return False
         return data is None or data == "success"
 
 
@@ -542,6 +576,7 @@ cdef class EventContractPosition(Event):
     """A position in an event contract (protocol.md 9.8)."""
 
 
+cdef Event NOTHING = Event()      # what a record made by hand belongs to
 cdef uint16_t SYMBOL_ID = KEY_IDS["symbol"]
 EVENT_CLASSES = [globals()[row.event] for row in CHANNELS]
 

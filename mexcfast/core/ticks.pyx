@@ -66,8 +66,8 @@ cdef int fixed_from_text(const char* text, Py_ssize_t size, Fixed* out) noexcept
         out.mantissa = 0
         out.scale = 0
         return 0
-    if too_long or scale > MAX_FIELD_SCALE or scale < -18:
-        return 1
+    if too_long or exponent >= MAX_EXPONENT or scale > MAX_FIELD_SCALE or scale < -18:
+        return 1 if size <= MAX_LONG and exponent <= MAX_LONG_EXPONENT else 2
     while scale < 0:
         if mantissa > 922337203685477580U:
             return 1

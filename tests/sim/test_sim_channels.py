@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim.offline import START_MS, World
-from sim.test_sim_vectors import kind
 
 from mexcfast.sim.accounts import Account
+from sim.offline import START_MS, World
+from sim.test_sim_vectors import kind
 
 SAMPLES = [
     json.loads(line, parse_float=Decimal)

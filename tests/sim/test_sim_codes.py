@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sim.offline import PRIVATE, World
 
 from mexcfast.sim import Limits
 from mexcfast.sim.checks import MESSAGES
 from mexcfast.sim.conditional import MOST_PLANS
 from mexcfast.sim.contracts import Tier
+from sim.offline import PRIVATE, World
 
 CREATE = "order/create"
 NOW_AND_THEN = "startTime=9&endTime=3"

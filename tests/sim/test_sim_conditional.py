@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from sim.offline import World
 
 SYMBOL = "BTC_USDT"

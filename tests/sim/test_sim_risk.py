@@ -6,10 +6,10 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
-from sim.offline import World
-from sim.test_sim_money import check_deals, check_money, check_orders
 
 from mexcfast.sim.contracts import contract
+from sim.offline import World
+from sim.test_sim_money import check_deals, check_money, check_orders
 
 SYMBOL = "BTC_USDT"
 INVERSE = "BTC_USD"
