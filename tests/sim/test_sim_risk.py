@@ -228,15 +228,15 @@ def test_a_wallet_never_goes_below_zero() -> None:
     here = world()
     here.order(vol=1000, leverage=100)
     here.venue.desk.transfer(here.me, "USDT", -here.venue.spendable(here.me, "USDT"))
-    for _ in range(100):
-        market = here.venue.markets[SYMBOL]
-        here.venue.trade(SYMBOL, 2, max(1, market.book.ladder(1, 1)[0][1] - 1))
-        if market.last_tick < market.open_tick - 1200:
-            break
-        lowest = market.book.prices(1)[0]
-        here.stand(SYMBOL, 1, market.contract.price(lowest - 200), 2000)
+    low = here.last() - 1200
+    bids = sum(vol for _, vol, _ in here.venue.markets[SYMBOL].book.ladder(1))
+    here.stand(SYMBOL, 1, low, 5000)
+    here.venue.trade(SYMBOL, 2, bids)
+    assert here.price() == low
+    fund = here.venue.ledger.insurance.get(SYMBOL, Decimal(0))
     here.order(side=4, vol=1000)
-    assert here.me.cash["USDT"] >= 0
+    assert 0 <= here.me.cash["USDT"] < Decimal("0.001")
+    assert here.venue.ledger.insurance[SYMBOL] < fund - 30
     check(here)
 
 
