@@ -137,10 +137,12 @@ class Venue:
         self,
         *,
         seed: int,
-        symbols: int | Iterable[str],
+        symbols: int | Iterable[str | Contract],
         levels: int,
         history: int,
         clock_ms: Callable[[], int],
+        book_type: type[Book] = Book,
+        filled: bool = True,
     ) -> None:
         if not 2 <= levels <= 1400:
             raise ValueError(f"levels {levels}: 2 to 1400 (the venue keeps 1500 a side)")
@@ -162,9 +164,10 @@ class Venue:
             if start is None:
                 raise ValueError(f"{contract.symbol}: start price is between two ticks")
             first = 26_000_000_000 + self._rng.randrange(1_000_000_000)
-            book = Book(contract.symbol, first, keep=max(history, 1000))
+            book = book_type(contract.symbol, first, keep=max(history, 1000))
             flow = Flow(book, start, levels, seed, self._next_crowd_id)
-            flow.fill_book()
+            if filled:
+                flow.fill_book()
             self.markets[contract.symbol] = Market(
                 contract, book, flow, start, clock_ms()
             )
@@ -227,6 +230,14 @@ class Venue:
     def step(self, market: Market) -> None:
         """One action of the order flow."""
         self._after(market, market.flow.step(), None)
+
+    def crowd_did(self, market: Market, result: Result) -> None:
+        """Tell and settle what a market source did to the book on its own."""
+        self._after(market, result, None)
+
+    def next_crowd_id(self) -> int:
+        """An order id for another participant."""
+        return self._next_crowd_id()
 
     def trade(self, symbol: str, side: int, volume: int) -> int:
         """A market order of another participant; returns the contracts traded."""
