@@ -443,8 +443,10 @@ class Exchange:
 
     def ban(self, seconds: float, how: How) -> int:
         """See Faults.ban."""
-        if self._runner is None or self._runner.server is None or self._reopening is not None:
+        if self._runner is None or self._runner.server is None:
             raise ValueError("ban: the exchange is not open")
+        if self._reopening is not None:  # the ban that stands goes on
+            return 0
         sessions = len(self._hub.sessions)
         if how == "403":
             self._front.banned = True

@@ -68,7 +68,8 @@ def test_a_half_open_socket_neither_speaks_nor_closes() -> None:
     async def scene(venue: Exchange, client: Client) -> None:
         dead, alive = await watched(client), await client.socket()
         await alive.subscribe("depth", symbol="ETH_USDT")
-        assert venue.faults.half_open(SYMBOL) == 1
+        leaving = await watched(client)
+        assert venue.faults.half_open(SYMBOL) == 2
         await dead.send("ping")
         venue.step(3)
         assert await alive.channel("push.depth")
@@ -76,7 +77,7 @@ def test_a_half_open_socket_neither_speaks_nor_closes() -> None:
         with pytest.raises(TimeoutError):
             await dead.receive(0.05)
         assert not dead.ws.closed
-        closing = asyncio.create_task(dead.ws.close())
+        closing = asyncio.create_task(leaving.ws.close())
         await asyncio.sleep(0.05)
         assert not closing.done()  # no close frame answers
         closing.cancel()
@@ -172,7 +173,7 @@ def test_an_unreadable_answer_comes_after_executing(kind: str) -> None:
                 reply = await client.order(price=price, externalOid=f"g{number}")
             except ValueError:
                 continue
-            assert reply is None  # an empty body
+            assert not isinstance(reply, dict)  # an empty body, NaN
         for number in range(3):
             found = await client.get(f"order/external/{SYMBOL}/g{number}")
             assert found["data"]["state"] == 2
@@ -242,7 +243,7 @@ def test_a_ban_by_page() -> None:
 
 def test_a_ban_by_refusing_connections() -> None:
     async def scene(venue: Exchange, client: Client) -> None:
-        await watched(client)
+        socket = await watched(client)
         url = venue.rest_url
         assert venue.faults.ban(0.1, "refuse") == 1
         await asyncio.sleep(0)
@@ -250,6 +251,8 @@ def test_a_ban_by_refusing_connections() -> None:
             await client.market("ping")
         await _open_again(client)
         assert venue.rest_url == url
+        with pytest.raises(ConnectionError):
+            await socket.receive()
 
     play(scene)
 
@@ -263,6 +266,7 @@ async def _open_again(client: Client) -> None:
             except aiohttp.ClientError:
                 await asyncio.sleep(0.02)
     assert (await socket.subscribe("depth", symbol=SYMBOL))["data"] == "success"
+    await socket.ws.close()
 
 
 #: Parameters for each kind as the control endpoint would be given them.
@@ -282,10 +286,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 def test_every_kind_has_three_doors(kind: str) -> None:
     """The control endpoint and the seeded script reach what code reaches."""
 
+    sockets = []
+
     async def through(venue: Exchange, client: Client, act: Any) -> int:
         """How often the kind took place once something gives it the occasion."""
         before = sum(one.kind == kind for one in venue.faults.log)
-        await watched(client)
+        socket = await watched(client)
         await act()
         for _ in range(3):
             venue.step(1)
@@ -297,6 +303,7 @@ def test_every_kind_has_three_doors(kind: str) -> None:
         if venue._reopening is not None:
             await venue._reopening
         venue.faults.clear()
+        sockets.append(socket)  # closing a half-open one would wait in vain
         return sum(one.kind == kind for one in venue.faults.log) - before
 
     async def scene(venue: Exchange, client: Client) -> None:
@@ -311,8 +318,7 @@ def test_every_kind_has_three_doors(kind: str) -> None:
         async def script() -> None:
             venue.faults.start_script(3, every=1, kinds=[kind])
             for second in range(8):
-                if venue._reopening is None:
-                    venue.faults.run_due(second * 2_000_000_000 + 1)
+                venue.faults.run_due(second * 2_000_000_000 + 1)
 
         for door in (control, code, script):
             assert await through(venue, client, door) >= 1, door.__name__
