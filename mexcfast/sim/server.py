@@ -397,6 +397,8 @@ class Exchange:
 
     @updates_per_second.setter
     def updates_per_second(self, rate: float) -> None:
+        if self.source is not None:
+            raise ValueError("updates_per_second: this market's movements come from elsewhere")
         self._pacer.set_rate(rate)
 
     @property

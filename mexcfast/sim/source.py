@@ -8,6 +8,7 @@ exchange's book, live).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from mexcfast.sim.contracts import Contract
@@ -44,3 +45,43 @@ class Source:
     def state(self) -> Mapping[str, Any]:
         """For the control endpoint."""
         return {}
+
+
+def contract_from(data: Mapping[str, Any]) -> Contract:
+    """A contract as another exchange describes it (12.7); what it does not say stays as here.
+
+    ValueError or KeyError when it cannot be traded here, an inverse contract for example.
+    """
+    symbol = str(data["symbol"])
+    unit = _exact(data["priceUnit"])
+    orders = data.get("maxNumOrders") or (200, 50)
+    if data.get("settleCoin") not in (None, symbol.partition("_")[2]):
+        raise ValueError(f"{symbol}: settled in {data['settleCoin']}, only linear contracts here")
+    return Contract(
+        symbol=symbol,
+        id=int(data.get("id") or 1),
+        contract_size=_exact(data["contractSize"]),
+        price_unit=unit,
+        start_price=unit,
+        max_leverage=int(data.get("maxLeverage") or 200),
+        min_leverage=int(data.get("minLeverage") or 1),
+        vol_unit=int(_exact(data.get("volUnit") or 1)),
+        min_vol=int(_exact(data.get("minVol") or 1)),
+        max_vol=int(_exact(data.get("maxVol") or 400_000)),
+        limit_max_vol=int(_exact(data.get("limitMaxVol") or data.get("maxVol") or 2_500_000)),
+        amount_scale=int(data.get("amountScale") or 4),
+        taker_fee_rate=_exact(data.get("takerFeeRate") or 0),
+        maker_fee_rate=_exact(data.get("makerFeeRate") or 0),
+        maintenance_rate=_exact(data.get("maintenanceMarginRate") or "0.004"),
+        initial_rate=_exact(data.get("initialMarginRate") or "0.005"),
+        band_rate=_exact(data.get("bidLimitPriceRate") or "0.1"),
+        max_orders=(int(orders[0]), int(orders[-1])),
+        depth_steps=tuple(str(step) for step in data.get("depthStepList") or ()),
+        state=int(data.get("state") or 0),
+        create_time=int(data.get("createTime") or 0),
+    )
+
+
+def _exact(value: Any) -> Decimal:
+    """A number of JSON as the decimal it was printed as."""
+    return Decimal(str(value))
