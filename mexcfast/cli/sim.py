@@ -17,6 +17,19 @@ from mexcfast.errors import ConnectFailed, ParameterError
 from mexcfast.sim import Exchange
 
 
+def ccxt_addresses(rest_url: str) -> dict[str, Any]:
+    """The `urls` of a ccxt configuration that points ccxt.mexc and ccxt.pro.mexc at an exchange."""
+    ws_url = "ws" + rest_url.removeprefix("http")
+    return {
+        "api": {
+            "spot": {"public": rest_url, "private": rest_url},
+            "contract": {"public": rest_url + "/api/v1/contract",
+                         "private": rest_url + "/api/v1/private"},
+            "ws": {"spot": ws_url + "/ws", "swap": ws_url + "/edge"},
+        }
+    }
+
+
 async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, merge_ms: int,
                 stamp: bool, as_json: bool, with_parent: bool) -> int:
     """Run an exchange until Ctrl-C, SIGTERM or (with_parent) the end of standard input."""

@@ -54,6 +54,10 @@ class Variations:
     ts: Literal["number", "string", "absent"] = "number"
     channel: Literal["first", "last"] = "last"
     deal_shape: Literal["list", "object"] = "list"
+    full_channel: Literal["depth.full", "depth"] = "depth.full"
+    """Channel of depth.full pushes; some clients know them as push.depth (protocol.md 7.5)."""
+    rest_deal_ids: bool = False
+    """REST deals carry the id and engine time of pushed ones, as one client has seen live."""
     level_elements: Literal[2, 3] = 3
     ack: Literal["success", "code", "absent"] = "success"
     create_reply: Literal["object", "string", "int"] = "object"

@@ -498,6 +498,8 @@ class Hub(Listener):
             data = wire.dumps(market.candles.push(extra, candle))
         else:
             return None
+        if channel == "depth.full":
+            channel = self.variations.full_channel
         return self._envelope(f"push.{channel}", data, symbol)
 
     def _step_data(self, market: Market, step: str, elements: int, now: int) -> str:
