@@ -25,7 +25,7 @@ import aiohttp
 import orjson
 
 from mexcfast.sim.contracts import Contract
-from mexcfast.sim.reflect import ReflectedBook, Reflection
+from mexcfast.sim.reflect import ReflectedBook, Reflection, whole
 from mexcfast.sim.source import Source, contract_from
 from mexcfast.sim.venue import Venue
 
@@ -269,14 +269,14 @@ class Mirror(Source):
         reflection.prices(index=row.get("indexPrice"), fair=row.get("fairPrice"))
         if row.get("fundingRate") is not None:
             market.funding_rate = Decimal(str(row["fundingRate"]))
-        market.open_interest = int(float(row.get("holdVol") or market.open_interest))
+        market.open_interest = whole(row.get("holdVol") or market.open_interest)
         if not row.get("lastPrice"):
             return
         market.last_tick = reflection.tick(row["lastPrice"])
         market.open_tick = max(1, market.last_tick - reflection.tick(row.get("riseFallValue") or 0))
         market.high_tick = reflection.tick(row.get("high24Price") or row["lastPrice"])
         market.low_tick = reflection.tick(row.get("lower24Price") or row["lastPrice"])
-        market.volume = int(float(row.get("volume24") or 0))
+        market.volume = whole(row.get("volume24") or 0)
         value = Decimal(str(row.get("amount24") or 0)) / market.contract.contract_size
         market.turnover_ticks = int(value / market.contract.price_unit)
 

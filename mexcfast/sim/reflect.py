@@ -299,7 +299,7 @@ class Reflection:
     def deals(self, data: Any) -> None:
         """One push.deal: an object or a list of objects (7.3)."""
         for one in data if isinstance(data, list) else [data]:
-            self.trade(self.tick(one["p"]), int(float(one["v"])), int(one["T"]))
+            self.trade(self.tick(one["p"]), whole(one["v"]), int(one["T"]))
 
     def trade(self, price: int, volume: int, taker: int) -> None:
         """A trade of the mirrored market; the users' orders that it reaches are filled."""
@@ -355,9 +355,14 @@ class Reflection:
                 market.high_tick = market.low_tick = market.fair_tick
 
 
+def whole(value: Any) -> int:
+    """Contracts, however they were written: 5, 5.0 or "5"."""
+    return value if type(value) is int else int(Decimal(str(value)))
+
+
 def _state(level: Sequence[Any]) -> State:
     """(quantity, orders) of a level of two or three elements."""
-    quantity = int(float(level[1]))
+    quantity = whole(level[1])
     if quantity <= 0:
         return ABSENT
     return quantity, max(1, int(level[2])) if len(level) > 2 else 1

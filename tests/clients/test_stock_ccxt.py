@@ -207,7 +207,7 @@ def test_lock_step_with_a_second_instance() -> None:
         tasks = [asyncio.create_task(follow(one, into))
                  for one, into in zip((client, other), seen, strict=True)]  # fmt: skip
         try:
-            while not (seen[0] and seen[1]):  # 25 frames each before the first book
+            while not (seen[0] and seen[1]):  # noqa: ASYNC110 - 25 frames each before the first book
                 await asyncio.sleep(0.01)
             venue.updates_per_second = 0
             venue.flush(MARKET)

@@ -67,7 +67,8 @@ def test_market_data_fits_its_schemas() -> None:
             assert (await candles(SYMBOL, interval="Min1"))["data"]["time"]
         assert (await market.support_currencies())["data"]
         assert (await market.risk_reverse())["data"]
-        assert "resultList" in (await market.funding_rate_history(SYMBOL, page_num=1, page_size=5))["data"]
+        history = await market.funding_rate_history(SYMBOL, page_num=1, page_size=5)
+        assert "resultList" in history["data"]
 
     play(scene)
 
