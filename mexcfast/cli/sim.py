@@ -150,6 +150,12 @@ class ChildExchange:
                 process.kill()
                 await process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def control(self, path: str, **body: Any) -> Any:
         """One request to the control endpoint: POST when there is a body, else GET."""
         assert self._session is not None
