@@ -1,8 +1,7 @@
 """Accounts: wallets, orders, fills, positions and their wire forms (protocol.md 11, 12, 18.1).
 
 All money is Decimal and exact. Frozen and margin sums are computed from the open orders and
-positions each time, so they cannot drift. What cutting to amountScale decimals leaves over goes to
-the house, so that nothing is lost: wallets + unrealised + house + crowd stays constant.
+positions each time, so they cannot drift. Who books what: ledger.py.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY, SELL
@@ -25,15 +24,28 @@ LIMIT, POST_ONLY, IOC, FOK, MARKET, MARKET_TO_LIMIT = 1, 2, 3, 4, 5, 6
 ISOLATED, CROSS = 1, 2
 HEDGE, ONE_WAY = 1, 2
 LONG, SHORT = 1, 2
+HOLDING, TAKEN_OVER, CLOSED = 1, 2, 3
 # 11.4
 STATE_OPEN, STATE_FILLED, STATE_CANCELLED, STATE_INVALID = 2, 3, 4, 5
+ORDINARY, TAKE_OVER, TAKE_OVER_CLOSE, ADL = 1, 2, 3, 4
 # 11.10
+INSUFFICIENT_BALANCE, POSITION_NOT_ENOUGH, LIQ_CANCEL, ADL_CANCEL = 2, 4, 13, 14
 CANCEL_CODES = {"ioc": 18, "fok": 19, "post_only": 20, "market": 21, "stp": 8}
 
 
 def direction(side: int) -> int:
     """BUY or SELL of an order side 1 to 4."""
     return BUY if side in (OPEN_LONG, CLOSE_SHORT) else SELL
+
+
+def closing_side(position_type: int) -> int:
+    """The order side that closes a position of this type."""
+    return CLOSE_LONG if position_type == LONG else CLOSE_SHORT
+
+
+def opening_side(position_type: int) -> int:
+    """The order side that opens a position of this type."""
+    return OPEN_LONG if position_type == LONG else OPEN_SHORT
 
 
 @dataclass(slots=True)
@@ -55,6 +67,10 @@ class Deal:
     external_oid: str
     reduce_only: bool
     time_ms: int
+    position_id: int = 0
+    category: int = ORDINARY
+    opponent_id: int = 0
+    """Order id of the other side when it is a user's, else 0."""
 
     def wire(self, *, push: bool, as_int: bool) -> dict[str, Any]:
         """Deal object."""
@@ -67,7 +83,7 @@ class Deal:
             "fee": self.fee,
             "feeCurrency": self.currency,
             "profit": self.profit,
-            "category": 1,
+            "category": self.category,
             "orderId": self.order_id if as_int else str(self.order_id),
             "timestamp": self.time_ms,
             "positionMode": self.position_mode,
@@ -79,7 +95,45 @@ class Deal:
             view["reduceOnly"] = self.reduce_only
         else:
             view["isTaker"] = self.taker
-            view["opponentOrderId"] = 0
+            view["opponentOrderId"] = self.opponent_id
+        return view
+
+
+class OrderState(NamedTuple):
+    """One version of an order: the truth a client can be compared with."""
+
+    version: int
+    state: int
+    error_code: int
+    price: Decimal
+    vol: int
+    deal_vol: int
+    average: Decimal
+    time_ms: int
+
+
+@dataclass(slots=True)
+class Attached:
+    """TP/SL prices carried by an order or a plan order until there is a position (9.1)."""
+
+    take_profit: Decimal = ZERO
+    stop_loss: Decimal = ZERO
+    profit_trend: int = 1
+    loss_trend: int = 1
+    price_protect: int = 0
+    take_profit_reverse: int = 2
+    stop_loss_reverse: int = 2
+
+    def __bool__(self) -> bool:
+        return bool(self.take_profit or self.stop_loss)
+
+    def wire(self) -> dict[str, Any]:
+        """The members that orders, plans and stop.order pushes share; no price, no member."""
+        view: dict[str, Any] = {"lossTrend": self.loss_trend, "profitTrend": self.profit_trend}
+        if self.stop_loss:
+            view["stopLossPrice"] = self.stop_loss
+        if self.take_profit:
+            view["takeProfitPrice"] = self.take_profit
         return view
 
 
@@ -102,18 +156,33 @@ class Order:
     create_ms: int
     bbo: int = 0
     stp: int = 0
+    attached: Attached = field(default_factory=Attached)
+    category: int = ORDINARY
     position_id: int = 0
     state: int = STATE_OPEN
     error_code: int = 0
     deal_vol: int = 0
     deal_value: Decimal = ZERO
-    """Sum of price times contracts over the fills."""
+    """Value of the fills in the settle currency."""
     used_margin: Decimal = ZERO
     taker_fee: Decimal = ZERO
     maker_fee: Decimal = ZERO
     profit: Decimal = ZERO
     update_ms: int = 0
-    version: int = 1
+    version: int = 0
+    history: list[OrderState] = field(default_factory=list)
+    """Every version, oldest first."""
+
+    def advance(self, now_ms: int) -> None:
+        """A new version: something changed."""
+        self.version += 1
+        self.update_ms = now_ms
+        self.history.append(
+            OrderState(
+                self.version, self.state, self.error_code, self.price, self.vol, self.deal_vol,
+                self.average, now_ms,
+            )
+        )  # fmt: skip
 
     @property
     def remaining(self) -> int:
@@ -131,6 +200,11 @@ class Order:
         return SHORT if direction(self.side) == BUY else LONG
 
     @property
+    def opens_type(self) -> int:
+        """The position type an opening order builds."""
+        return LONG if direction(self.side) == BUY else SHORT
+
+    @property
     def is_open(self) -> bool:
         """Not in a final state."""
         return self.state == STATE_OPEN
@@ -140,7 +214,8 @@ class Order:
         """Average fill price, 0 without fills."""
         if not self.deal_vol:
             return ZERO
-        return round(self.deal_value / self.deal_vol, self.contract.price_scale + 4)
+        price = self.contract.price_of(self.deal_value, self.deal_vol)
+        return round(price, self.contract.price_scale + 4)
 
     def frozen(self) -> Decimal:
         """What a waiting opening order holds back."""
@@ -158,7 +233,7 @@ class Order:
             "vol": self.vol,
             "leverage": self.leverage,
             "side": self.side,
-            "category": 1,
+            "category": self.category,
             "orderType": self.type,
             "dealAvgPrice": self.average,
             "dealVol": self.deal_vol,
@@ -179,6 +254,9 @@ class Order:
             "version": self.version,
             "bboTypeNum": self.bbo,
         }
+        if self.attached:
+            view.update(self.attached.wire())
+            view["priceProtect"] = self.attached.price_protect
         if push:
             opens = self.side in (OPEN_LONG, OPEN_SHORT)
             is_long = (direction(self.side) == BUY) == opens
@@ -222,44 +300,73 @@ class Position:
     """Fees paid, positive; printed negative."""
     hold_fee: Decimal = ZERO
     """Funding: positive received, negative paid."""
+    auto_add_margin: bool = False
+    taken_over: bool = False
+    adl_level: int = 0
+    tier_level: int = 1
+    """The tier last told to the user."""
+    warned: bool = False
+    """The user was told that liquidation is near."""
     update_ms: int = 0
     version: int = 0
 
     @property
+    def is_long(self) -> bool:
+        """Long or short."""
+        return self.type == LONG
+
+    @property
     def state(self) -> int:
-        """1 holding, 3 closed."""
-        return 1 if self.hold_vol else 3
+        """1 holding, 2 taken over, 3 closed."""
+        if self.taken_over and self.hold_vol:
+            return TAKEN_OVER
+        return HOLDING if self.hold_vol else CLOSED
+
+    @property
+    def maintenance(self) -> Decimal:
+        """Maintenance margin: the rate of the tier on the entry value."""
+        return self.cost * self.contract.tier_of(self.hold_vol).mmr
 
     def unrealised(self, price: Decimal) -> Decimal:
-        """Exact value of the open contracts at a price, less their cost, signed."""
+        """Profit of the open contracts at a price."""
         value = self.contract.notional(price, self.hold_vol)
-        return value - self.cost if self.type == LONG else self.cost - value
+        return self.contract.gain(self.cost, value, long=self.is_long)
 
-    def _average(self, value: Decimal, vol: int) -> Decimal:
-        if not vol:
-            return ZERO
-        price = value / (vol * self.contract.contract_size)
-        return round(price, self.contract.price_scale + 4)
+    def ratio(self, price: Decimal, backing: Decimal) -> Decimal:
+        """Maintenance margin over what backs the position; 1 and above is liquidation."""
+        equity = backing + self.unrealised(price)
+        if equity <= 0:
+            return Decimal(1)
+        return self.maintenance / equity
 
-    def liquidation_price(self) -> Decimal:
-        """Where the margin falls to the maintenance margin, isolated; the same form for cross."""
+    def price_at(self, equity: Decimal, backing: Decimal) -> Decimal:
+        """The price at which backing plus profit is `equity`; 0 when there is none."""
         if not self.hold_vol:
             return ZERO
-        slack = self.margin - self.cost * self.contract.maintenance_rate
-        worth = self.cost - slack if self.type == LONG else self.cost + slack
-        price = worth / (self.hold_vol * self.contract.contract_size)
-        return max(ZERO, round(price, self.contract.price_scale))
+        loss = backing - equity
+        rising = self.is_long == self.contract.inverse  # the loss grows with the value
+        worth = self.cost + loss if rising else self.cost - loss
+        if worth <= 0:
+            return ZERO
+        return round(self.contract.price_of(worth, self.hold_vol), self.contract.price_scale)
 
-    def wire(self, *, push: bool, mark: Decimal, frozen_vol: int) -> dict[str, Any]:
-        """Position object."""
+    def liquidation_price(self, backing: Decimal | None = None) -> Decimal:
+        """Where what backs the position falls to the maintenance margin (isolated: its margin)."""
+        return self.price_at(self.maintenance, self.margin if backing is None else backing)
+
+    def average(self, value: Decimal, vol: int) -> Decimal:
+        """Average price of contracts with a value."""
+        return round(self.contract.price_of(value, vol), self.contract.price_scale + 4)
+
+    def wire(
+        self, *, push: bool, mark: Decimal, frozen_vol: int, backing: Decimal
+    ) -> dict[str, Any]:
+        """Position object. backing: its margin when isolated, the account's when cross."""
         scale = self.contract.amount_scale
-        hold_average = self._average(self.cost, self.hold_vol)
-        open_average = self._average(self.open_value, self.open_vol)
+        hold_average = self.average(self.cost, self.hold_vol)
+        open_average = self.average(self.open_value, self.open_vol)
+        close_average = self.average(self.close_value, self.close_vol)
         realised = self.close_profit - self.fee + self.hold_fee
-        pnl = self.unrealised(mark)
-        value = self.contract.notional(mark, self.hold_vol)
-        equity = self.margin + pnl
-        ratio = value * self.contract.maintenance_rate / equity if equity > 0 else ZERO
         rate = realised / self.original_margin if self.original_margin else ZERO
         view: dict[str, Any] = {
             "positionId": self.id,
@@ -274,29 +381,32 @@ class Position:
             "holdAvgPriceFullyScale": format(hold_average, "f"),
             "openAvgPrice": open_average,
             "openAvgPriceFullyScale": format(open_average, "f"),
-            "closeAvgPrice": self._average(self.close_value, self.close_vol),
-            "liquidatePrice": self.liquidation_price(),
-            "oim": self.original_margin,
+            "closeAvgPrice": close_average,
+            "liquidatePrice": self.liquidation_price(backing),
+            "oim": self.original_margin if self.hold_vol else ZERO,
             "im": self.margin,
             "holdFee": self.hold_fee,
             "realised": realised,
             "leverage": self.leverage,
-            "marginRatio": round(ratio, 6),
+            "marginRatio": round(self.ratio(mark, backing), 6) if self.hold_vol else ZERO,
             "createTime": self.create_ms,
             "updateTime": self.update_ms,
-            "autoAddIm": False,
+            "autoAddIm": self.auto_add_margin,
             "version": self.version,
             "profitRatio": round(rate, 4),
             "newOpenAvgPrice": open_average,
-            "newCloseAvgPrice": self._average(self.close_value, self.close_vol),
+            "newCloseAvgPrice": close_average,
             "closeProfitLoss": self.close_profit,
             "fee": -self.fee,
             "deductFeeList": [],
-            "adlLevel": 0,
+            "adlLevel": self.adl_level,
         }
         if push:
-            view["pnl"] = round(pnl, scale)
+            view["pnl"] = round(self.unrealised(mark), scale)
+            view["makerFeeRate"] = self.contract.maker_fee_rate
+            view["takerFeeRate"] = self.contract.taker_fee_rate
         else:
+            view["unRealizedPnl"] = round(self.unrealised(mark), scale)
             view["totalFee"] = self.fee
             view["positionShowStatus"] = "OPEN" if self.hold_vol else "CLOSED"
             view["zeroSaveTotalFeeBinance"] = 0
@@ -304,9 +414,61 @@ class Position:
         return view
 
 
+class Transfer(NamedTuple):
+    """Money into (positive) or out of the futures wallet (14)."""
+
+    id: int
+    currency: str
+    amount: Decimal
+    time_ms: int
+    txid: str
+
+    def wire(self) -> dict[str, Any]:
+        """Element of transfer_record."""
+        return {
+            "id": self.id,
+            "txid": self.txid,
+            "currency": self.currency,
+            "amount": abs(self.amount),
+            "type": "IN" if self.amount >= 0 else "OUT",
+            "state": "SUCCESS",
+            "createTime": self.time_ms,
+            "updateTime": self.time_ms,
+        }
+
+
+class FundingRecord(NamedTuple):
+    """One funding payment (15); positive received."""
+
+    id: int
+    symbol: str
+    currency: str
+    position_type: int
+    position_id: int
+    value: Decimal
+    amount: Decimal
+    rate: Decimal
+    time_ms: int
+
+    def wire(self) -> dict[str, Any]:
+        """Element of funding_records."""
+        return {
+            "id": self.id,
+            "symbol": self.symbol,
+            "positionType": self.position_type,
+            "positionValue": self.value,
+            "funding": self.amount,
+            "rate": self.rate,
+            "settleTime": self.time_ms,
+        }
+
+
 @dataclass(slots=True)
 class Account:
-    """One user. `cash` is the wallet balance without unrealised profit, by currency."""
+    """One user. `cash` is the wallet balance without unrealised profit, by currency.
+
+    Every change of cash is a transfer, a deal (profit less fee) or a funding record.
+    """
 
     uid: int
     access_key: str
@@ -318,17 +480,28 @@ class Account:
     addresses: tuple[str, ...] = ()
     """Addresses the key is bound to; empty means any."""
     access_denied: bool = False
+    activated: bool = True
+    """False: 1000, the futures account does not exist."""
+    restriction: int = 0
+    """6001 trading forbidden; 6002 or 6026 opening forbidden; 0 none."""
     position_mode: int = HEDGE
+    leverage_mode: int = 1
+    """1 advanced, 2 simple: one leverage for both directions."""
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     by_external: dict[str, Order] = field(default_factory=dict)
-    deals: deque[Deal] = field(default_factory=lambda: deque(maxlen=50_000))
+    deals: deque[Deal] = field(default_factory=lambda: deque(maxlen=200_000))
     positions: dict[tuple[str, int], Position] = field(default_factory=dict)
     closed_positions: deque[Position] = field(default_factory=lambda: deque(maxlen=10_000))
-    funding: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=10_000))
+    funding: deque[FundingRecord] = field(default_factory=lambda: deque(maxlen=50_000))
     """Funding records of 15, oldest first."""
+    transfers: deque[Transfer] = field(default_factory=lambda: deque(maxlen=50_000))
+    bonus: dict[str, tuple[Decimal, int]] = field(default_factory=dict)
+    """Trial fund by currency: amount inside `cash`, and its expiry in ms."""
     leverages: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(symbol, position type, open type) to leverage."""
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Self-trade-prevention groups by name (16.7)."""
 
     def frozen(self, currency: str) -> Decimal:
         """Held back by waiting orders."""
@@ -336,25 +509,45 @@ class Account:
             (o.frozen() for o in self.open_orders.values() if o.contract.settle == currency), ZERO
         )
 
+    def held(self, currency: str) -> list[Position]:
+        """Open positions settled in a currency."""
+        return [p for p in self.positions.values() if p.contract.settle == currency]
+
     def margin(self, currency: str) -> Decimal:
         """Held by open positions."""
-        return sum(
-            (p.margin for p in self.positions.values() if p.contract.settle == currency), ZERO
-        )
+        return sum((p.margin for p in self.held(currency)), ZERO)
+
+    def isolated_margin(self, currency: str) -> Decimal:
+        """Held by isolated positions: out of reach of everything else."""
+        return sum((p.margin for p in self.held(currency) if p.open_type == ISOLATED), ZERO)
 
     def available(self, currency: str) -> Decimal:
-        """Cash that neither orders nor positions hold; unrealised profit is not spendable here."""
+        """Cash that neither orders nor positions hold; below 0 after losses of cross positions."""
         return self.cash.get(currency, ZERO) - self.frozen(currency) - self.margin(currency)
 
     def frozen_vol(self, symbol: str, position_type: int) -> int:
         """Contracts of a position locked by waiting closing orders."""
-        return sum(
-            order.remaining
+        return sum(order.remaining for order in self.closers(symbol, position_type))
+
+    def closers(self, symbol: str, position_type: int) -> list[Order]:
+        """Waiting orders that close a position, oldest first."""
+        return [
+            order
             for order in self.open_orders.values()
             if order.contract.symbol == symbol
             and order.closes
             and order.closes_type == position_type
-        )
+        ]
+
+    def openers(self, symbol: str, position_type: int) -> list[Order]:
+        """Waiting orders that open or grow a position, oldest first."""
+        return [
+            order
+            for order in self.open_orders.values()
+            if order.contract.symbol == symbol
+            and not order.closes
+            and order.opens_type == position_type
+        ]
 
     def closable(self, symbol: str, position_type: int) -> int:
         """Contracts that can still be closed."""
@@ -371,171 +564,27 @@ class Account:
         """Asset object, push form (12.4)."""
         return {
             "currency": currency,
-            "availableBalance": self.available(currency),
+            "availableBalance": max(ZERO, self.available(currency)),
             "frozenBalance": self.frozen(currency),
             "positionMargin": self.margin(currency),
-            "bonus": 0,
+            "bonus": self.bonus.get(currency, (ZERO, 0))[0],
         }
 
-    def asset_full(self, currency: str, unrealised: Decimal) -> dict[str, Any]:
+    def asset_full(self, currency: str, unrealised: Decimal, spendable: Decimal) -> dict[str, Any]:
         """Asset object, REST form (12.4)."""
-        available = self.available(currency)
-        return {
+        bonus, expires = self.bonus.get(currency, (ZERO, 0))
+        cash = max(ZERO, min(self.available(currency), spendable) - bonus)
+        view = {
             **self.asset(currency),
-            "cashBalance": available,
+            "cashBalance": cash,
             "equity": self.cash.get(currency, ZERO) + unrealised,
             "unrealized": unrealised,
-            "availableCash": available,
-            "availableOpen": available,
+            "availableCash": cash,
+            "availableOpen": max(ZERO, spendable),
             "debtAmount": 0,
             "contributeMarginAmount": 0,
             "vcoinId": currency.encode().hex().ljust(32, "0")[:32],
         }
-
-
-@dataclass(slots=True)
-class Settlement:
-    """What one fill did to an account."""
-
-    deal: Deal
-    positions: list[Position]
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Applies fills. The house collects fees and what cutting leaves over."""
-
-    house: Decimal = ZERO
-    crowd_cash: Decimal = ZERO
-    crowd_vol: dict[str, int] = field(default_factory=dict)
-    next_position: int = 1_109_973_831
-    next_deal: int = 16_435_741_160
-
-    def crowd_trade(self, contract: Contract, side: int, price: Decimal, vol: int) -> None:
-        """The crowd's half of a trade with a user."""
-        signed = vol if side == BUY else -vol
-        self.crowd_vol[contract.symbol] = self.crowd_vol.get(contract.symbol, 0) + signed
-        self.crowd_cash -= contract.notional(price, signed)
-
-    def settle(
-        self,
-        account: Account,
-        order: Order,
-        price: Decimal,
-        vol: int,
-        *,
-        taker: bool,
-        is_self: bool,
-        now_ms: int,
-    ) -> Settlement:
-        """Book one fill of a user's order: fee, position, profit."""
-        contract = order.contract
-        notional = contract.notional(price, vol)
-        rate = contract.taker_fee_rate if taker else contract.maker_fee_rate
-        fee = contract.cut(notional * rate)
-        if taker:
-            order.taker_fee += fee
-        else:
-            order.maker_fee += fee
-        account.cash[contract.settle] = account.cash.get(contract.settle, ZERO) - fee
-        self.house += fee
-        order.deal_vol += vol
-        order.deal_value += price * vol
-        touched: list[Position] = []
-        profit = ZERO
-        closing = self._closing_part(account, order, vol)
-        if closing:
-            position = account.positions[contract.symbol, order.closes_type]
-            profit = self._close(account, position, price, closing, now_ms)
-            touched.append(position)
-        if vol > closing:
-            position = self._open(account, order, price, vol - closing, now_ms)
-            touched.append(position)
-        touched[-1].fee += fee
-        for position in touched:
-            position.version += 1
-            position.update_ms = now_ms
-        order.position_id = touched[-1].id
-        order.profit += profit
-        order.update_ms = now_ms
-        order.version += 1
-        if not order.remaining:
-            order.state = STATE_FILLED
-            account.open_orders.pop(order.id, None)
-        deal = Deal(
-            id=self.next_deal,
-            order_id=order.id,
-            symbol=contract.symbol,
-            side=order.side,
-            vol=vol,
-            price=price,
-            fee=fee,
-            currency=contract.settle,
-            profit=profit,
-            taker=taker,
-            is_self=is_self,
-            position_mode=order.position_mode,
-            external_oid=order.external_oid,
-            reduce_only=order.reduce_only,
-            time_ms=now_ms,
-        )
-        self.next_deal += 1
-        account.deals.append(deal)
-        return Settlement(deal, touched)
-
-    def _closing_part(self, account: Account, order: Order, vol: int) -> int:
-        """How much of a fill reduces the opposite position."""
-        if not order.closes and account.position_mode == HEDGE:
-            return 0
-        position = account.positions.get((order.contract.symbol, order.closes_type))
-        return 0 if position is None else min(vol, position.hold_vol)
-
-    def _open(
-        self, account: Account, order: Order, price: Decimal, vol: int, now_ms: int
-    ) -> Position:
-        contract = order.contract
-        kind = LONG if direction(order.side) == BUY else SHORT
-        position = account.positions.get((contract.symbol, kind))
-        if position is None:
-            position = Position(
-                self.next_position, contract, kind, order.open_type, order.leverage, now_ms
-            )
-            self.next_position += 1
-            account.positions[contract.symbol, kind] = position
-        notional = contract.notional(price, vol)
-        margin = round(notional / order.leverage, 8)
-        position.hold_vol += vol
-        position.cost += notional
-        position.margin += margin
-        position.original_margin += margin
-        position.open_vol += vol
-        position.open_value += notional
-        order.used_margin += margin
-        return position
-
-    def _close(
-        self, account: Account, position: Position, price: Decimal, vol: int, now_ms: int
-    ) -> Decimal:
-        """Take contracts out of a position at their share of its cost; returns the profit, cut."""
-        contract = position.contract
-        if vol == position.hold_vol:
-            cost, margin = position.cost, position.margin
-        else:
-            cost = round(position.cost * vol / position.hold_vol, 8)
-            margin = round(position.margin * vol / position.hold_vol, 8)
-        value = contract.notional(price, vol)
-        exact = value - cost if position.type == LONG else cost - value
-        profit = contract.cut(exact)
-        self.house += exact - profit
-        account.cash[contract.settle] = account.cash.get(contract.settle, ZERO) + profit
-        position.cost -= cost
-        position.margin -= margin
-        position.hold_vol -= vol
-        position.close_vol += vol
-        position.close_value += value
-        position.close_profit += profit
-        position.update_ms = now_ms
-        if not position.hold_vol:
-            del account.positions[contract.symbol, position.type]
-            account.closed_positions.append(position)
-        return profit
+        if expires:
+            view["bonusExpireTime"] = expires
+        return view

@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import unquote_plus
 
-from mexcfast.sim.accounts import MARKET
+from mexcfast.sim.accounts import MARKET, ZERO, Attached
 
 #: code: (English, Chinese)
 MESSAGES: dict[int, tuple[str, str]] = {
@@ -29,13 +29,16 @@ MESSAGES: dict[int, tuple[str, str]] = {
     600: ("Param error!", "参数错误"),
     601: ("Data decoding error", "数据解析错误"),
     602: ("Confirming signature failed", "签名验证失败"),
+    604: ("This function is under maintenance", "功能维护中"),
     701: ("No account read permission", "没有账户读权限"),
     702: ("No account modify permission", "没有账户修改权限"),
     703: ("No trade read permission", "没有交易读权限"),
     704: ("No trade write permission", "没有交易写权限"),
+    801: ("System under maintenance", "系统维护中"),
+    1000: ("Account does not exist", "账户不存在"),
     1001: ("Contract does not exist", "合约不存在"),
-    1004: ("Amount error", "金额错误"),
     1002: ("Contract not allow place order!", "合约不允许下单"),
+    1004: ("Amount error", "金额错误"),
     2001: ("Order direction error", "订单方向错误"),
     2002: ("Opening type error", "开仓类型错误"),
     2003: ("Bid price is great than max allow price", "买价高于最高限价"),
@@ -49,21 +52,47 @@ MESSAGES: dict[int, tuple[str, str]] = {
     2013: ("Too many orders in one cancel", "撤单数量过多"),
     2014: ("Too many orders in one batch", "批量下单数量过多"),
     2015: ("Price or quantity precision error", "价格或数量精度错误"),
+    2016: ("Too many trigger orders", "计划委托数量超限"),
     2018: ("Margin above the reducible amount", "超出可减保证金"),
     2019: ("Active order or position exists", "存在委托或持仓"),
     2021: ("Leverage differs from the existing position", "杠杆与持仓不一致"),
+    2022: ("Position type error", "仓位类型错误"),
+    2024: ("Orders above the maximum leverage of the new tier", "委托超出新档位最大杠杆"),
+    2025: ("Position above the maximum quantity of the new tier", "持仓超出新档位最大数量"),
     2027: ("Only one of cross and isolated per direction", "同方向只能全仓或逐仓"),
     2028: ("Order quantity above the maximum", "委托数量超出最大值"),
     2029: ("Order type error", "订单类型错误"),
     2030: ("externalOid is too long", "外部订单号过长"),
+    2031: ("The current risk limit would be exceeded", "超出当前风险限额"),
+    2032: ("Price below the liquidation price of the long", "价格低于多仓强平价"),
+    2033: ("Price above the liquidation price of the short", "价格高于空仓强平价"),
     2034: ("Batch query too large", "批量查询数量过多"),
     2036: ("Too many open orders", "委托数量超限"),
+    2038: ("Position above the allowed quantity", "持仓超出允许数量"),
     2040: ("order not exist", "订单不存在"),
     2041: ("order state cannot be cancelled", "订单状态不可撤销"),
     2042: ("Duplicate externalOid", "外部订单号重复"),
     2043: ("Order and position do not match", "订单与持仓不匹配"),
+    3001: ("Trigger price type error", "触发价格类型错误"),
+    3002: ("Trigger type error", "触发类型错误"),
+    3003: ("Execute cycle error", "执行周期错误"),
+    3004: ("Trigger price error", "触发价格错误"),
+    4001: ("Unsupported currency", "不支持的币种"),
+    5001: ("Take profit and stop loss are both empty", "止盈止损价不能同时为空"),
+    5002: ("The TP/SL order does not exist or is finished", "止盈止损委托不存在或已结束"),
+    5003: ("TP/SL price error", "止盈止损价格错误"),
+    5004: ("TP/SL quantity above the closable quantity", "止盈止损数量大于可平仓数量"),
+    6001: ("Trading forbidden", "禁止交易"),
+    6002: ("Opening forbidden", "禁止开仓"),
+    6003: ("Time range error", "时间范围错误"),
+    6004: ("Symbol and state are required", "交易对和状态必填"),
     6005: ("Trading pair not available", "交易对不可用"),
-    8817: ("The risk limit feature has been replaced", "风险限额功能已升级"),
+    6026: ("Opening is temporarily blocked", "暂时禁止开仓"),
+    8817: (
+        "The risk limit feature has been upgraded. Please check the web page for details.",
+        "风险限额功能已升级",
+    ),
+    11444: ("This feature is not available", "功能不可用"),
 }
 
 
@@ -246,8 +275,58 @@ class OrderRequest:
     position_id: int | None
     position_mode: int | None
     reduce_only: bool
-    bbo: int
-    stp: int
+    bbo: int = 0
+    stp: int = 0
+    attached: Attached = field(default_factory=Attached)
+    market_ceiling: bool = False
+    """Open with the full available amount."""
+    flash_close: bool = False
+    """Close the whole position, whatever orders lock it."""
+
+
+def market_order(
+    symbol: str, side: int, vol: int, open_type: int, leverage: int, position_id: int | None = None
+) -> OrderRequest:
+    """A market order that the exchange itself places for a user."""
+    return OrderRequest(
+        symbol=symbol,
+        side=side,
+        type=MARKET,
+        open_type=open_type,
+        vol=Decimal(vol),
+        price=None,
+        leverage=leverage,
+        external_oid=None,
+        position_id=position_id,
+        position_mode=None,
+        reduce_only=False,
+    )
+
+
+def attached_prices(params: Params) -> Attached:
+    """TP/SL members of an order or plan; Refused 3001, 5003."""
+    attached = Attached(
+        take_profit=params.decimal("takeProfitPrice") or ZERO,
+        stop_loss=params.decimal("stopLossPrice") or ZERO,
+        profit_trend=trend(params, "profitTrend"),
+        loss_trend=trend(params, "lossTrend"),
+        price_protect=params.integer("priceProtect") or 0,
+        take_profit_reverse=params.integer("takeProfitReverse") or 2,
+        stop_loss_reverse=params.integer("stopLossReverse") or 2,
+    )
+    if attached.take_profit < 0 or attached.stop_loss < 0:
+        raise Refused(5003)
+    return attached
+
+
+def trend(params: Params, name: str, *, required: bool = False) -> int:
+    """Last, fair or index price; Refused(3001) for another number."""
+    value = params.need_integer(name) if required else params.integer(name)
+    if value is None:
+        return 1
+    if value not in (1, 2, 3):
+        raise Refused(3001)
+    return value
 
 
 def order_request(body: Any) -> OrderRequest:
@@ -271,11 +350,12 @@ def order_request(body: Any) -> OrderRequest:
     external = params.text("externalOid")
     if external is not None and len(external) > 32:
         raise Refused(2030)
-    for name in ("stopLossPrice", "takeProfitPrice"):
-        if params.decimal(name):
-            raise Refused(600, f"{name}: attached TP/SL is not served by this exchange")
-    if params.boolean("marketCeiling"):
-        raise Refused(600, "marketCeiling is not served by this exchange")
+    ceiling = params.boolean("marketCeiling")
+    if ceiling and (kind != MARKET or side not in (1, 3)):
+        raise Refused(600, "marketCeiling: for market orders that open")
+    flash = params.boolean("flashClose")
+    if flash and side not in (2, 4):
+        raise Refused(600, "flashClose: for orders that close")
     bbo = params.integer("bboTypeNum") or 0
     stp = params.integer("stpMode") or 0
     position_mode = params.integer("positionMode")
@@ -298,4 +378,7 @@ def order_request(body: Any) -> OrderRequest:
         reduce_only=params.boolean("reduceOnly"),
         bbo=bbo,
         stp=stp,
+        attached=attached_prices(params),
+        market_ceiling=ceiling,
+        flash_close=flash,
     )

@@ -195,10 +195,12 @@ class Book:
         post_only: bool = False,
         all_or_nothing: bool = False,
         stp: int = 0,
+        avoid: frozenset[int] = frozenset(),
     ) -> Result:
         """Match an order against the other side, then rest the remainder when asked.
 
-        limit None takes any price. stp: protocol.md 11.6, applied to makers of the same owner.
+        limit None takes any price. stp: protocol.md 11.6, applied to makers of the same owner and
+        of the owners in `avoid`.
         """
         if quantity <= 0 or order_id in self.orders or side not in (BUY, SELL):
             raise ValueError(f"order {order_id}: quantity {quantity}, side {side}")
@@ -211,7 +213,7 @@ class Book:
             if taken < quantity:
                 result.refused = "fok"
                 return result
-        self._match(result, owner, side, limit, stp)
+        self._match(result, owner, side, limit, stp, avoid)
         if result.remaining and not result.refused:
             if rest and limit is not None:
                 self._rest(Resting(order_id, owner, side, limit, result.remaining))
@@ -253,7 +255,15 @@ class Book:
         best = self.best(SELL if side == BUY else BUY)
         return best is not None and (best <= limit if side == BUY else best >= limit)
 
-    def _match(self, result: Result, owner: int, side: int, limit: int | None, stp: int) -> None:
+    def _match(
+        self,
+        result: Result,
+        owner: int,
+        side: int,
+        limit: int | None,
+        stp: int,
+        avoid: frozenset[int],
+    ) -> None:
         opposite = SELL if side == BUY else BUY
         while result.remaining:
             price = self.best(opposite)
@@ -264,7 +274,7 @@ class Book:
             level = self._levels[opposite - 1][price]
             self._touch(opposite, price)
             maker = next(iter(level.orders.values()))
-            if stp and owner and maker.owner == owner:
+            if stp and owner and (maker.owner == owner or maker.owner in avoid):
                 if stp in (1, 2):
                     self._remove(maker)
                     result.cancelled.append(maker)

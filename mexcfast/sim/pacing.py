@@ -102,7 +102,7 @@ class Pacer:
             if now >= work.second_ns:
                 if self.sets_prices:
                     market.update_prices()
-                self.venue.settle_due_funding(market)
+                self.venue.each_second(market)
                 self.hub.publish_second(market)
                 work.second_ns = _after(work.second_ns, SECOND_NS, now)
         if now >= self._house_ns:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mexcfast.sim import wire
 from mexcfast.sim.accounts import Account
+from mexcfast.sim.calls import Call, Nothing, Reply
 from mexcfast.sim.checks import (
     Params,
     Refused,
@@ -21,11 +22,14 @@ from mexcfast.sim.checks import (
     signed_query,
 )
 from mexcfast.sim.faults import Faults
+from mexcfast.sim.rest_account import AccountHandlers
+from mexcfast.sim.rest_conditional import ConditionalHandlers
 from mexcfast.sim.rest_private import PrivateHandlers
 from mexcfast.sim.rest_public import PublicHandlers
 from mexcfast.sim.settings import Limits, Variations
 from mexcfast.sim.venue import Venue
 
+GROUPS = "market_maker/self_trade/blacklist"
 NORMAL = (20, 2.0)
 PLACING = (4, 2.0)
 MISSING_PERMISSION = {"A": 701, "O": 703, "T": 704}
@@ -69,8 +73,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _public("funding_rate", "funding_rates"),
     _public("funding_rate/history", "funding_history"),
     _public("funding_rate/{symbol}", "funding_rate"),
-    _public("kline/index_price/{symbol}", "kline_price"),
-    _public("kline/fair_price/{symbol}", "kline_price"),
+    _public("kline/index_price/{symbol}", "kline_index"),
+    _public("kline/fair_price/{symbol}", "kline_fair"),
     _public("kline/{symbol}", "kline"),
     _public("deals/{symbol}", "deals"),
     _public("ticker", "ticker", (10, 2.0)),
@@ -86,9 +90,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("account/tiered_fee_rate", "tiered_fee_rate"),
     _get("account/tiered_fee_rate/v2", "tiered_fee_rate_v2"),
     _get("account/risk_limit", "risk_limit"),
-    _get("account/feeDeductConfigs", "nothing_listed", "A"),
+    _get("account/feeDeductConfigs", "fee_deduct_configs", "A"),
+    _get("account/config/contractFeeDiscountConfig", "fee_discount_config", "A"),
     _get("account/discountType", "discount_type", "A"),
-    _get("account/transfer_record", "nothing_paged", "A"),
+    _get("account/transfer_record", "transfer_record", "A"),
+    _get("account/profit_rate/{type}", "profit_rate", "A"),
+    _get("account/asset/analysis/yesterday_pnl", "yesterday_pnl", "A"),
+    _get("account/asset/analysis/today_pnl", "today_pnl", "A"),
+    _get("account/asset/analysis/{type}", "analysis", "A"),
+    _post("account/asset/analysis/v3", "analysis_v3", permission="A"),
+    _post("account/asset/analysis/calendar/daily/v3", "calendar_daily", permission="A"),
+    _post("account/asset/analysis/calendar/monthly/v3", "calendar_monthly", permission="A"),
+    _post("account/asset/analysis/recent/v3", "recent", permission="A"),
     _get("account/asset_book/order_deal_fee/total", "fee_total", "A"),
     _post("account/change_risk_level", "change_risk_level"),
     _get("position/open_positions", "open_positions"),
@@ -98,8 +111,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("position/leverage", "leverage"),
     _post("position/change_leverage", "change_leverage", (10, 10.0)),
     _post("position/change_margin", "change_margin"),
+    _post("position/change_auto_add_im", "change_auto_add_im"),
     _get("position/position_mode", "position_mode"),
     _post("position/change_position_mode", "change_position_mode"),
+    _post("position/reverse", "reverse", PLACING),
     _post("position/close_all", "close_all", PLACING),
     _post("order/create", "create", PLACING),
     _post("order/submit", "submit"),
@@ -127,56 +142,40 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("order/fee_details", "fee_details"),
     _post("order/open_order_total_count", "open_order_total_count", permission="O"),
     _get("order/open_order_total_count", "open_order_total_count"),
+    _post("planorder/place/v2", "place_plan", PLACING),
+    _post("planorder/place", "place_plan_legacy"),
+    _post("planorder/change_price", "change_plan", PLACING),
+    _post("planorder/change_stop_order", "change_plan_stops", PLACING),
+    _post("planorder/cancel", "cancel_plans"),
+    _post("planorder/cancel_all", "cancel_all_plans"),
+    _get("planorder/list/orders", "list_plans"),
+    _post("stoporder/place", "place_stop", (5, 2.0)),
+    _post("stoporder/cancel", "cancel_stops"),
+    _post("stoporder/cancel_all", "cancel_all_stops"),
+    _post("stoporder/change_price", "change_attached", PLACING),
+    _post("stoporder/change_plan_price", "change_stop", PLACING),
+    _get("stoporder/list/orders", "list_stops"),
+    _get("stoporder/open_orders", "open_stops"),
+    _get("stoporder/order_details/{stop_order_id}", "stop_details"),
+    _post("trackorder/place", "place_track", PLACING),
+    _post("trackorder/cancel", "cancel_tracks"),
+    _post("trackorder/change_order", "change_track", PLACING),
+    _get("trackorder/list/orders", "list_tracks"),
+    _get(GROUPS, "list_groups"),
+    _get(GROUPS + "/search", "own_group"),
+    _post(GROUPS + "/create", "create_group"),
+    _post(GROUPS + "/update", "update_group"),
+    _post(GROUPS + "/delete", "delete_group"),
 )
 
-#: Path prefix to the reason why it is not served.
+#: Path prefix to the reason why it is not served: nothing of protocol.md 13 to 16 but one file.
 UNSERVED: dict[str, str] = {
-    "/api/v1/private/planorder/": "plan (trigger) orders are not built yet",
-    "/api/v1/private/stoporder/": "TP/SL orders are not built yet",
-    "/api/v1/private/trackorder/": "trailing orders are not built yet",
-    "/api/v1/private/position/change_auto_add_im": "automatic margin is not built yet",
-    "/api/v1/private/position/reverse": "its push is documented too thinly",
-    "/api/v1/private/account/asset/analysis": "statistics pages, no trading effect",
-    "/api/v1/private/account/profit_rate/": "statistics pages, no trading effect",
-    "/api/v1/private/account/config/": "fee discounts do not exist here",
-    "/api/v1/private/market_maker/": "self-trade groups are for market makers",
+    "/api/v1/private/account/asset/analysis/export": "a spreadsheet or PDF of unknown layout",
     "/api/v1/contract/detailV2": "web front end only, undocumented",
     "/api/v3/": "spot trading is outside this exchange",
 }
 
 Headers = Mapping[str, str]
-
-
-class Nothing:
-    """A handler's answer without `data`."""
-
-
-NOTHING = Nothing()
-
-
-@dataclass(slots=True)
-class Call:
-    """One request after the checks, as handlers see it."""
-
-    params: Params
-    body: Any
-    path: dict[str, str]
-    account: Account | None = None
-
-    @property
-    def user(self) -> Account:
-        """The account of a private call."""
-        if self.account is None:
-            raise Refused(401)
-        return self.account
-
-    def rows(self, largest: int, code: int) -> list[Any]:
-        """The body as a non-empty array of at most `largest` items."""
-        if not isinstance(self.body, list) or not self.body:
-            raise Refused(600, "a non-empty array is expected")
-        if len(self.body) > largest:
-            raise Refused(code)
-        return self.body
 
 
 @dataclass(slots=True)
@@ -226,7 +225,9 @@ class Rest:
         self._budgets = Budgets()
         handlers = (
             PublicHandlers(venue, faults, variations),
+            AccountHandlers(venue, variations),
             PrivateHandlers(venue, variations),
+            ConditionalHandlers(venue, variations),
         )
         self._exact: dict[tuple[str, str], tuple[Endpoint, Callable[[Call], Any]]] = {}
         self._patterns: list[tuple[list[str], Endpoint, Callable[[Call], Any]]] = []
@@ -266,7 +267,7 @@ class Rest:
         """Check in the order of 18.1, execute, answer."""
         try:
             found = self.route(method, path)
-            if found is None:
+            if found is None or path in UNSERVED:
                 for prefix, reason in UNSERVED.items():
                     if path.startswith(prefix):
                         raise Refused(404, f"Not served by this exchange: {reason}", http=404)
@@ -274,17 +275,19 @@ class Rest:
             endpoint, handler, taken = found
             account = self._authenticate(endpoint, raw_query, headers, body, remote)
             self._spend(endpoint, account, remote)
+            if endpoint.permission == "T" and self.venue.maintenance:
+                raise Refused(self.venue.maintenance, "Under maintenance")
             call = self._read(endpoint, raw_query, body, taken, account)
             return self._success(endpoint, handler(call))
         except Refused as refused:
-            text = wire.dumps(
-                {
-                    "success": False,
-                    "code": refused.code,
-                    "message": refused.text(self._chinese(headers)),
-                }
-            )
-            return Answer(refused.http, text)
+            view: dict[str, Any] = {
+                "success": False,
+                "code": refused.code,
+                "message": refused.text(self._chinese(headers)),
+            }
+            if self.venue.maintenance and refused.code == self.venue.maintenance:
+                view["announcement"] = "https://example.invalid/notice"
+            return Answer(refused.http, wire.dumps(view))
 
     def _chinese(self, headers: Headers) -> bool:
         language = headers.get("Language", "")
@@ -297,8 +300,17 @@ class Rest:
             return Answer(200, wire.dumps(data))
         if endpoint.handler == "depth" and self.variations.snapshot_bare:
             return Answer(200, wire.dumps(data))
+        code, message = 0, ""
+        if isinstance(data, Reply):
+            code = data.code
+            if data.message is not None:
+                message = f',"message":{wire.dumps(data.message)}'
+            data = data.data
         extra = ',"novelty":{"a":[1]}' if self.variations.unknown_fields else ""
-        return Answer(200, f'{{"success":true,"code":0,"data":{wire.dumps(data)}{extra}}}')
+        return Answer(
+            200,
+            f'{{"success":true,"code":{code}{message},"data":{wire.dumps(data)}{extra}}}',
+        )
 
     def _authenticate(
         self, endpoint: Endpoint, raw_query: str, headers: Headers, body: bytes, remote: str
@@ -313,6 +325,8 @@ class Rest:
             raise Refused(401)
         if account.expired:
             raise Refused(402)
+        if not account.activated:
+            raise Refused(1000)
         if account.addresses and remote not in account.addresses:
             raise Refused(406)
         if self.limits.clock_window:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mexcfast.sim import views
-from mexcfast.sim.candles import INTERVALS
+from mexcfast.sim.accounts import ZERO
+from mexcfast.sim.calls import Call, paged
+from mexcfast.sim.candles import INTERVALS, Candles
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.faults import Faults
 from mexcfast.sim.matching import BUY, SELL
 from mexcfast.sim.settings import Variations
-from mexcfast.sim.venue import Market, Venue
+from mexcfast.sim.venue import FUNDING_CYCLE_MS, HOUR_MS, Market, Venue
 from mexcfast.sim.wire import Raw
-
-if TYPE_CHECKING:
-    from mexcfast.sim.rest import Call
 
 MOST_LEVELS = 1500
 MOST_COMMITS = 1000
@@ -113,27 +112,38 @@ class PublicHandlers:
         return [views.funding(one, now) for one in self.venue.markets.values()]
 
     def funding_history(self, call: Call) -> Any:
-        """Past rates are not kept: an empty page."""
-        self._market(call)
-        return paged([], *call.params.page(1000))
-
-    def kline(self, call: Call) -> Any:
-        """Candles of the trades since the start, at most 2000."""
+        """Rates of the settlements so far, newest first."""
         market = self._market(call)
+        rows = [
+            {
+                "symbol": market.symbol,
+                "fundingRate": rate,
+                "settleTime": time_ms,
+                "collectCycle": FUNDING_CYCLE_MS // HOUR_MS,
+            }
+            for time_ms, rate in reversed(market.funding_history)
+        ]
+        return paged(rows, *call.params.page(1000))
+
+    def _kline(self, call: Call, candles: Candles) -> dict[str, Any]:
         interval = call.params.text("interval") or "Min1"
         interval = "Min60" if interval == "Hour1" else interval
         if interval not in INTERVALS:
             raise Refused(600, "interval is not supported")
         start, end = call.params.integer("start"), call.params.integer("end")
-        candles = market.candles
         return candles.columns(candles.windows(interval, start, end))
 
-    def kline_price(self, call: Call) -> Any:
-        """Index and fair candles: the trade candles without volume."""
-        columns = self.kline(call)
-        columns["vol"] = [0] * len(columns["time"])
-        columns["amount"] = [0] * len(columns["time"])
-        return columns
+    def kline(self, call: Call) -> Any:
+        """Candles of the trades since the start, at most 2000."""
+        return self._kline(call, self._market(call).candles)
+
+    def kline_index(self, call: Call) -> Any:
+        """Candles of the index price, seen once a second; without volume."""
+        return self._kline(call, self._market(call).index_candles)
+
+    def kline_fair(self, call: Call) -> Any:
+        """Candles of the fair price, seen once a second; without volume."""
+        return self._kline(call, self._market(call).fair_candles)
 
     def deals(self, call: Call) -> Any:
         """Recent trades, newest first."""
@@ -155,24 +165,34 @@ class PublicHandlers:
         return [views.ticker(one, now, rest=True) for one in self.venue.markets.values()]
 
     def risk_reverse(self, call: Call) -> Any:
-        """Insurance fund: a constant here."""
+        """Insurance fund of each contract."""
         market = self._optional_market(call)
         chosen = list(self.venue.markets.values()) if market is None else [market]
         now = self.venue.clock_ms()
+        moved = self.venue.ledger.insurance
         return [
             {
                 "symbol": one.symbol,
                 "currency": one.contract.settle,
-                "available": 97_284_530,
+                "available": one.insurance_start + moved.get(one.symbol, ZERO),
                 "timestamp": now,
             }
             for one in chosen
         ]
 
     def risk_reverse_history(self, call: Call) -> Any:
-        """No history is kept: an empty page."""
-        self._market(call)
-        return paged([], *call.params.page(100))
+        """The insurance fund hourly and after every change, newest first."""
+        market = self._market(call)
+        rows = [
+            {
+                "symbol": market.symbol,
+                "currency": market.contract.settle,
+                "available": amount,
+                "snapshotTime": time_ms,
+            }
+            for time_ms, amount in reversed(market.insurance_history)
+        ]
+        return paged(rows, *call.params.page(100))
 
     def spot_exchange_info(self, call: Call) -> Any:
         """Stub so that clients which also load spot can start."""
@@ -182,13 +202,3 @@ class PublicHandlers:
         """Stub so that clients which also load spot can start."""
         return []
 
-
-def paged(rows: list[Any], number: int, size: int) -> dict[str, Any]:
-    """The paged object of protocol.md 2."""
-    return {
-        "pageSize": size,
-        "totalCount": len(rows),
-        "totalPage": -(-len(rows) // size),
-        "currentPage": number,
-        "resultList": rows[(number - 1) * size : number * size],
-    }

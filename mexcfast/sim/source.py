@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from mexcfast.sim.contracts import Contract
+from mexcfast.sim.contracts import Contract, Tier
 from mexcfast.sim.matching import Book
 from mexcfast.sim.venue import Venue
 
@@ -50,14 +50,14 @@ class Source:
 def contract_from(data: Mapping[str, Any]) -> Contract:
     """A contract as another exchange describes it (12.7); what it does not say stays as here.
 
-    ValueError or KeyError when it cannot be traded here, an inverse contract for example.
+    ValueError or KeyError when it cannot be traded here.
     """
     symbol = str(data["symbol"])
     unit = _exact(data["priceUnit"])
     orders = data.get("maxNumOrders") or (200, 50)
-    if data.get("settleCoin") not in (None, symbol.partition("_")[2]):
-        raise ValueError(f"{symbol}: settled in {data['settleCoin']}, only linear contracts here")
-    return Contract(
+    levels = max(1, int(data.get("riskLevelLimit") or 1))
+    base = int(_exact(data.get("riskBaseVol") or 4_500_000))
+    made = Contract(
         symbol=symbol,
         id=int(data.get("id") or 1),
         contract_size=_exact(data["contractSize"]),
@@ -69,16 +69,42 @@ def contract_from(data: Mapping[str, Any]) -> Contract:
         min_vol=int(_exact(data.get("minVol") or 1)),
         max_vol=int(_exact(data.get("maxVol") or 400_000)),
         limit_max_vol=int(_exact(data.get("limitMaxVol") or data.get("maxVol") or 2_500_000)),
+        max_position=base * levels,
+        tier_count=levels,
+        custom_tiers=_tiers(data),
         amount_scale=int(data.get("amountScale") or 4),
         taker_fee_rate=_exact(data.get("takerFeeRate") or 0),
         maker_fee_rate=_exact(data.get("makerFeeRate") or 0),
+        liquidation_fee_rate=_exact(data.get("liquidationFeeRate") or "0.0004"),
         maintenance_rate=_exact(data.get("maintenanceMarginRate") or "0.004"),
         initial_rate=_exact(data.get("initialMarginRate") or "0.005"),
+        increase_rate=_exact(data.get("riskIncrMmr") or 0),
+        trigger_protect=_exact(data.get("triggerProtect") or "0.1"),
         band_rate=_exact(data.get("bidLimitPriceRate") or "0.1"),
         max_orders=(int(orders[0]), int(orders[-1])),
         depth_steps=tuple(str(step) for step in data.get("depthStepList") or ()),
         state=int(data.get("state") or 0),
         create_time=int(data.get("createTime") or 0),
+    )
+    if data.get("settleCoin") not in (None, made.settle):
+        raise ValueError(f"{symbol}: settled in {data['settleCoin']}, here in {made.settle}")
+    return made
+
+
+def _tiers(data: Mapping[str, Any]) -> tuple[Tier, ...]:
+    """The tiers of riskLimitCustom; empty when the formula of 12.7 gives them."""
+    rows = data.get("riskLimitCustom") or ()
+    if data.get("riskLimitMode") != "CUSTOM":
+        return ()
+    return tuple(
+        Tier(
+            level=int(row["level"]),
+            max_vol=int(_exact(row["maxVol"])),
+            mmr=_exact(row["mmr"]),
+            imr=_exact(row["imr"]),
+            max_leverage=int(row["maxLeverage"]),
+        )
+        for row in rows
     )
 
 

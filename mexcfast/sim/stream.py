@@ -519,7 +519,8 @@ class Hub(Listener):
         sessions = self._private.get(account.uid)
         if not sessions:
             return
-        text = self._envelope(f"push.personal.{channel}", wire.dumps(data), "")
+        body = wire.dumps(data) if data else ""  # position.closeall.fail has no data
+        text = self._envelope(f"push.personal.{channel}", body, "")
         frame = wire.text_frame(text)
         for session in list(sessions):
             if session.wants(channel, symbol):

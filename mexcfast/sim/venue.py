@@ -1,7 +1,7 @@
 """The exchange itself, without any socket: contracts, books, accounts and the life of orders.
 
-Validation order: protocol.md 18.1. Push sequence: 18.2. What happens is told to a Listener, which
-the stream hub implements; nothing here knows who listens.
+Checks: admission.py. Booking: ledger.py. Push sequence: protocol.md 18.2. What happens is told to
+a Listener, which the stream hub implements; nothing here knows who listens.
 """
 
 from __future__ import annotations
@@ -17,31 +17,36 @@ from mexcfast.sim.accounts import (
     CANCEL_CODES,
     CROSS,
     FOK,
-    HEDGE,
+    INSUFFICIENT_BALANCE,
     IOC,
-    ISOLATED,
     LIMIT,
     LONG,
-    MARKET,
     MARKET_TO_LIMIT,
-    ONE_WAY,
+    POSITION_NOT_ENOUGH,
     POST_ONLY,
     SHORT,
     STATE_CANCELLED,
     ZERO,
     Account,
-    Ledger,
     Order,
+    OrderState,
     Position,
     direction,
 )
+from mexcfast.sim.admission import Admission, Ticket
 from mexcfast.sim.candles import Candles
 from mexcfast.sim.checks import OrderRequest, Refused
+from mexcfast.sim.conditional import Conditional
 from mexcfast.sim.contracts import Contract, listing
+from mexcfast.sim.ledger import Ledger
+from mexcfast.sim.liquidation import Liquidation
 from mexcfast.sim.market import CROWD, Flow
 from mexcfast.sim.matching import BUY, SELL, Book, Commit, Fill, Result
+from mexcfast.sim.positions import PositionDesk
+from mexcfast.sim.waiting import Waiting
 
-FUNDING_CYCLE_MS = 8 * 3_600_000
+HOUR_MS = 3_600_000
+FUNDING_CYCLE_MS = 8 * HOUR_MS
 
 
 def next_settle_ms(now_ms: int) -> int:
@@ -82,6 +87,16 @@ class Market:
         self.open_interest = 546_882
         self.funding_rate = Decimal("0.000072")
         self.next_funding_ms = next_settle_ms(now_ms)
+        self.funding_history: deque[tuple[int, Decimal]] = deque(maxlen=5000)
+        """(settle time, rate), oldest first."""
+        self.insurance_start = Decimal(1_000) if contract.inverse else Decimal(97_284_530)
+        """The insurance fund of this contract when the exchange opened."""
+        self.insurance_history: deque[tuple[int, Decimal]] = deque(maxlen=5000)
+        """(time, amount), oldest first; hourly, and after every change."""
+        self.index_candles = Candles(contract)
+        self.fair_candles = Candles(contract)
+        self.pinned = False
+        """Fair and index price stay where they were put."""
         self.changed_deals = 0
         """Grows with every trade, so that periodic pushes can tell whether something happened."""
 
@@ -97,12 +112,26 @@ class Market:
 
     def update_prices(self) -> None:
         """Let the fair price be the mid and the index follow it; once a second is enough."""
+        if self.pinned:
+            return
         bid, ask = self.book.best(BUY), self.book.best(SELL)
         if bid is None or ask is None:
             return
         self.fair_tick = (bid + ask) // 2
         drift = self.fair_tick - self.index_tick
         self.index_tick += drift // 4 + self.flow.rng.randint(-1, 1)
+
+    def record_prices(self, now_ms: int) -> None:
+        """Take the index and fair price into their candles; the insurance fund once an hour."""
+        self.index_candles.add(now_ms, self.index_tick, 0)
+        self.fair_candles.add(now_ms, self.fair_tick, 0)
+        time_ms, amount = self.insurance_history[-1]
+        if now_ms - time_ms >= HOUR_MS:
+            self.insurance_history.append((now_ms, amount))
+
+    def snapshot_insurance(self, now_ms: int, moved: Decimal) -> None:
+        """Remember the insurance fund after it gained or lost `moved` since the start."""
+        self.insurance_history.append((now_ms, self.insurance_start + moved))
 
     def record(self, deals: Iterable[PublicDeal]) -> None:
         """Take trades into the tape, the statistics and the candles."""
@@ -127,7 +156,20 @@ class Listener:
         """One action traded."""
 
     def on_private(self, account: Account, channel: str, data: dict[str, Any], symbol: str) -> None:
-        """A push for one account; symbol is empty for account-wide news."""
+        """A push for one account; symbol is empty for account-wide news, data for none."""
+
+
+class AccountState(NamedTuple):
+    """The true state of an account, to compare a client with."""
+
+    cash: dict[str, Decimal]
+    frozen: dict[str, Decimal]
+    margin: dict[str, Decimal]
+    equity: dict[str, Decimal]
+    positions: list[Position]
+    open_orders: list[Order]
+    waiting: list[Waiting]
+    """Plan, TP/SL and trailing orders that have not fired."""
 
 
 class Venue:
@@ -150,14 +192,27 @@ class Venue:
         self.clock_ms = clock_ms
         self.listener = Listener()
         self.ids_as_int = False
+        self.maintenance = 0
+        """A code (500, 604, 801, 11444) that every trading request is answered with; 0 none."""
         self.ledger = Ledger()
         self.accounts: dict[int, Account] = {}
         self.keys: dict[str, Account] = {}
         self.live: dict[int, Order] = {}
+        self.orders: dict[int, Order] = {}
+        """Every order there ever was."""
+        self.admission = Admission(self)
+        self.conditional = Conditional(self)
+        self.desk = PositionDesk(self)
+        self.liquidation = Liquidation(self)
         self._rng = random.Random(f"{seed}:venue")
         self._crowd_ids = 0
         self._order_id = 817_027_833_053_397_504
         self._public_deal_id = 16_435_741_160
+        self._ticks: deque[tuple[Market, list[int]]] = deque()
+        self._touched: dict[tuple[int, str], None] = {}
+        """Accounts and symbols to be looked at when the action is over."""
+        self._overfilled: list[Order] = []
+        self._reacting = False
         self.markets: dict[str, Market] = {}
         for contract in listing(symbols, seed).values():
             start = contract.tick(contract.start_price)
@@ -168,9 +223,9 @@ class Venue:
             flow = Flow(book, start, levels, seed, self._next_crowd_id)
             if filled:
                 flow.fill_book()
-            self.markets[contract.symbol] = Market(
-                contract, book, flow, start, clock_ms()
-            )
+            market = Market(contract, book, flow, start, clock_ms())
+            market.snapshot_insurance(clock_ms(), ZERO)
+            self.markets[contract.symbol] = market
 
     # Accounts
 
@@ -188,9 +243,10 @@ class Venue:
             uid=45_359_845 + len(self.accounts),
             access_key=access_key,
             secret=secret,
-            cash=dict(balances),
             permissions=frozenset(permissions),
         )
+        for currency, amount in balances.items():
+            self.ledger.transfer(account, currency, Decimal(amount), self.clock_ms())
         self.accounts[account.uid] = account
         self.keys[access_key] = account
         return account
@@ -202,38 +258,63 @@ class Venue:
             raise Refused(1001)
         return market
 
-    def unrealised(self, account: Account, currency: str) -> Decimal:
-        """Unrealised profit at fair prices."""
+    def unrealised(self, account: Account, currency: str, *, cross: bool = False) -> Decimal:
+        """Unrealised profit at fair prices, of all or only of cross positions."""
         return sum(
             (
-                position.unrealised(self.markets[symbol].fair_price)
-                for (symbol, _), position in account.positions.items()
-                if position.contract.settle == currency
+                position.unrealised(self.markets[position.contract.symbol].fair_price)
+                for position in account.held(currency)
+                if not cross or position.open_type == CROSS
             ),
             ZERO,
         )
 
+    def spendable(self, account: Account, currency: str) -> Decimal:
+        """Available for opening: losses of cross positions count, their profits do not."""
+        return account.available(currency) + min(
+            ZERO, self.unrealised(account, currency, cross=True)
+        )
+
+    # The truth, for tests and programs
+
+    def money(self) -> dict[str, Decimal]:
+        """All money by currency: only transfers change it (ledger.py)."""
+        contracts = (market.contract for market in self.markets.values())
+        return self.ledger.totals(self.accounts.values(), contracts)
+
     def total_money(self) -> Decimal:
-        """Wallets, unrealised profit, house and crowd; constant while trading (for checks)."""
-        total = self.ledger.house + self.ledger.crowd_cash
-        for account in self.accounts.values():
-            total += sum(account.cash.values(), ZERO)
-            for currency in account.cash:
-                total += self.unrealised(account, currency)
-        for symbol, vol in self.ledger.crowd_vol.items():
-            market = self.markets[symbol]
-            total += market.contract.notional(market.fair_price, vol)
-        return total
+        """The sum over the currencies; constant while trading (for checks)."""
+        return sum(self.money().values(), ZERO)
+
+    def order_history(self, order_id: int | str) -> list[OrderState]:
+        """Every version of an order, oldest first; KeyError for an unknown id."""
+        return list(self.orders[int(order_id)].history)
+
+    def account_state(self, account: Account) -> AccountState:
+        """What the exchange knows of an account now."""
+        return AccountState(
+            cash=dict(account.cash),
+            frozen={name: account.frozen(name) for name in account.cash},
+            margin={name: account.margin(name) for name in account.cash},
+            equity={
+                name: cash + self.unrealised(account, name) for name, cash in account.cash.items()
+            },
+            positions=list(account.positions.values()),
+            open_orders=list(account.open_orders.values()),
+            waiting=self.conditional.of(account),
+        )
 
     # The crowd
 
     def step(self, market: Market) -> None:
         """One action of the order flow."""
         self._after(market, market.flow.step(), None)
+        self.react()
 
     def crowd_did(self, market: Market, result: Result) -> None:
         """Tell and settle what a market source did to the book on its own."""
         self._after(market, result, None)
+        self.react()
 
     def next_crowd_id(self) -> int:
         """An order id for another participant."""
@@ -243,10 +324,45 @@ class Venue:
         """A market order of another participant; returns the contracts traded."""
         if side not in (BUY, SELL) or volume <= 0:
             raise ValueError(f"side {side}, volume {volume}")
-        market = self.market(symbol)
+        result = self.crowd_order(self.market(symbol), side, volume)
+        self.react()
+        return volume - result.remaining
+
+    def crowd_order(self, market: Market, side: int, volume: int) -> Result:
+        """A market order of the crowd; who calls this reacts afterwards."""
         result = market.book.place(self._next_crowd_id(), CROWD, side, None, volume, rest=False)
         self._after(market, result, None)
-        return volume - result.remaining
+        return result
+
+    # Time and prices
+
+    def each_second(self, market: Market) -> None:
+        """What the clock brings: new prices, expiry, funding."""
+        now = self.clock_ms()
+        market.record_prices(now)
+        self.conditional.expire(now)
+        self.desk.expire_bonus(now)
+        self.prices_moved(market)
+        self.settle_due_funding(market)
+
+    def move_prices(
+        self, symbol: str, *, fair: Decimal | None = None, index: Decimal | None = None
+    ) -> None:
+        """Pin the fair and index price from now on, rounded to the tick; triggers follow."""
+        market = self.market(symbol)
+        unit = market.contract.price_unit
+        if fair is not None:
+            market.fair_tick = max(1, int(fair / unit))
+        if index is not None:
+            market.index_tick = max(1, int(index / unit))
+        market.pinned = True
+        self.prices_moved(market)
+
+    def prices_moved(self, market: Market) -> None:
+        """Fair or index price changed: triggers, then liquidation."""
+        self.conditional.on_prices(market)
+        self.liquidation.check(market)
+        self.react()
 
     def settle_due_funding(self, market: Market) -> None:
         """Settle when the venue's clock passed the settle time."""
@@ -256,44 +372,43 @@ class Venue:
             market.next_funding_ms = next_settle_ms(now)
 
     def settle_funding(self, market: Market) -> None:
-        """Longs pay rate times value, shorts receive it; the crowd is the other side (18.1)."""
-        contract, now = market.contract, self.clock_ms()
+        """Everybody who holds a position pays or receives (18.1)."""
+        now = self.clock_ms()
+        market.funding_history.append((now, market.funding_rate))
         for account in self.accounts.values():
             for kind in (LONG, SHORT):
                 position = account.positions.get((market.symbol, kind))
-                if position is None:
-                    continue
-                value = contract.notional(market.fair_price, position.hold_vol)
-                amount = contract.cut(value * market.funding_rate)
-                received = -amount if kind == LONG else amount
-                account.cash[contract.settle] = account.cash.get(contract.settle, ZERO) + received
-                self.ledger.crowd_cash -= received
-                position.hold_fee += received
-                position.version += 1
-                position.update_ms = now
-                account.funding.append(
-                    {
-                        "id": len(account.funding) + 1,
-                        "symbol": market.symbol,
-                        "positionType": kind,
-                        "positionId": position.id,
-                        "positionValue": value,
-                        "funding": received,
-                        "rate": market.funding_rate,
-                        "settleTime": now,
-                    }
-                )
-                self._push_position(account, position)
-                self._push_asset(account, contract.settle)
+                if position is not None:
+                    self.ledger.pay_funding(
+                        account, position, market.fair_price, market.funding_rate, now
+                    )
+                    self.push_position(account, position)
+                    self.push_asset(account, market.contract.settle)
+                    self._touched[account.uid, market.symbol] = None
+        self.react()
 
     # Orders
 
-    def place(self, account: Account, request: OrderRequest) -> Order:
-        """Check an order, match it, rest it. Refused when it is not accepted."""
-        market, order, limit = self._checked(account, request, None)
-        return self._enter(account, market, order, limit)
+    def place(
+        self,
+        account: Account,
+        request: OrderRequest,
+        told: Callable[[Order], None] = lambda order: None,
+    ) -> Order:
+        """Check an order, match it, rest it. Refused when it is not accepted.
 
-    def replace(self, account: Account, order_id: int, price: Decimal, vol: Decimal) -> Order:
+        told: called with the accepted order before anything happens to it.
+        """
+        ticket = self.admission.check(account, request)
+        if request.flash_close:
+            self.unlock(account, ticket.order.contract.symbol, ticket.order.closes_type, 0)
+        order = self._enter(account, ticket, told=told)
+        self.react()
+        return order
+
+    def replace(
+        self, account: Account, order_id: int, price: Decimal, vol: Decimal, prefix: str = "_m_"
+    ) -> Order:
         """change_limit_order: the old order goes, a new one with a new id comes (16.2)."""
         old = account.orders.get(order_id)
         if old is None:
@@ -312,12 +427,32 @@ class Venue:
             position_id=None,
             position_mode=None,
             reduce_only=old.reduce_only,
-            bbo=0,
             stp=old.stp,
+            attached=old.attached,
         )
-        market, order, limit = self._checked(account, request, old)
+        ticket = self.admission.check(account, request, old)
         self.cancel(account, old)
-        return self._enter(account, market, order, limit)
+        order = self._enter(account, ticket, prefix)
+        self.react()
+        return order
+
+    def chase(self, account: Account, order_id: int) -> None:
+        """Move an order to the best price of its side; a failure is told by order.chase (9)."""
+        order = account.orders.get(order_id)
+        if order is None:
+            raise Refused(2040)
+        try:
+            if not order.is_open:
+                raise Refused(2041)
+            best = self.markets[order.contract.symbol].book.best(direction(order.side))
+            if best is None or order.type not in (LIMIT, POST_ONLY):
+                raise Refused(2007)
+            price = order.contract.price(best)
+            if price != order.price:
+                self.replace(account, order.id, price, Decimal(order.remaining), "CHASE_LIMIT_")
+        except Refused as refused:
+            data = {"ec": refused.code, "s": order.contract.symbol}
+            self.listener.on_private(account, "order.chase", data, order.contract.symbol)
 
     def cancel(self, account: Account, order: Order, error_code: int = 0) -> None:
         """Cancel an open order; Refused(2041) when it is final."""
@@ -328,8 +463,8 @@ class Venue:
         self._final(account, order, error_code)
         if result.commit is not None:
             self.listener.on_commit(market, result.commit)
-        self._push_order(account, order)
-        self._push_asset(account, order.contract.settle)
+        self.push_order(account, order)
+        self.push_asset(account, order.contract.settle)
 
     def cancel_all(self, account: Account, symbol: str | None) -> int:
         """Cancel every open order, of one contract or of all."""
@@ -342,222 +477,51 @@ class Venue:
             self.cancel(account, order)
         return len(chosen)
 
-    # Positions and modes
-
-    def change_leverage(self, account: Account, position: Position, leverage: int) -> None:
-        """Change the leverage of an open position; its margin follows."""
-        contract = position.contract
-        if not contract.min_leverage <= leverage <= contract.max_leverage:
-            raise Refused(2006)
-        margin = round(position.cost / leverage, 8)
-        if margin - position.margin > account.available(contract.settle):
-            raise Refused(2005)
-        position.margin = position.original_margin = margin
-        position.leverage = leverage
-        position.version += 1
-        position.update_ms = self.clock_ms()
-        key = (contract.symbol, position.type, position.open_type)
-        account.leverages[key] = leverage
-        self._push_position(account, position)
-        self._push_asset(account, contract.settle)
-
-    def change_margin(self, account: Account, position: Position, amount: Decimal) -> None:
-        """Move margin into (positive) or out of an isolated position (15)."""
-        contract = position.contract
-        if position.open_type != ISOLATED:
-            raise Refused(2002)
-        if amount == 0 or amount != contract.cut(amount):
-            raise Refused(1004)
-        if amount > account.available(contract.settle):
-            raise Refused(2005)
-        price = self.markets[contract.symbol].fair_price
-        needed = contract.cut(position.cost / position.leverage)
-        if amount < 0 and position.margin + amount + min(ZERO, position.unrealised(price)) < needed:
-            raise Refused(2018)
-        position.margin += amount
-        position.version += 1
-        position.update_ms = self.clock_ms()
-        self._push_position(account, position)
-        self._push_asset(account, contract.settle)
-
-    def change_mode(self, account: Account, mode: int) -> None:
-        """Hedge or one-way; refused while orders or positions exist (15)."""
-        if mode not in (HEDGE, ONE_WAY):
-            raise Refused(600, f"positionMode {mode}: 1 or 2")
-        if mode != account.position_mode and (account.open_orders or account.positions):
-            raise Refused(2019)
-        account.position_mode = mode
-        self.listener.on_private(account, "position.mode", {"positionMode": mode}, "")
-
-    # Checks, in the order of 18.1
-
-    def _checked(
-        self, account: Account, request: OrderRequest, replaced: Order | None
-    ) -> tuple[Market, Order, int | None]:
-        market = self.market(request.symbol)
-        contract = market.contract
-        if contract.state != 0:
-            raise Refused(6005)
-        if not contract.api_allowed:
-            raise Refused(1002)
-        vol = self._checked_vol(contract, request)
-        price, limit = self._checked_price(market, request)
-        if request.position_mode not in (None, account.position_mode):
-            raise Refused(2043, "positionMode differs from the account")
-        if request.external_oid and request.external_oid in account.by_external:
-            raise Refused(2042)
-        now = self.clock_ms()
-        order = Order(
-            id=0,
-            uid=account.uid,
-            contract=contract,
-            side=request.side,
-            type=request.type,
-            open_type=request.open_type,
-            price=price,
-            vol=vol,
-            leverage=0,
-            external_oid=request.external_oid or "",
-            position_mode=account.position_mode,
-            reduce_only=account.position_mode == ONE_WAY
-            and (request.reduce_only or request.side in (2, 4)),
-            create_ms=now,
-            update_ms=now,
-            bbo=request.bbo,
-            stp=request.stp,
-        )
-        order.leverage = self._checked_leverage(account, order, request.leverage)
-        if order.closes:
-            self._check_closable(account, order, request.position_id, replaced)
-        else:
-            self._check_balance(account, market, order, limit, replaced)
-        count = len(account.open_orders) - (replaced is not None)
-        if count >= contract.max_orders[account.position_mode - 1]:
-            raise Refused(2036)
-        return market, order, limit
-
-    def _checked_vol(self, contract: Contract, request: OrderRequest) -> int:
-        vol = request.vol
-        if vol <= 0 or vol != int(vol):
-            raise Refused(2011)
-        whole = int(vol)
-        if whole % contract.vol_unit or whole < contract.min_vol:
-            raise Refused(2011)
-        limited = request.type not in (MARKET, MARKET_TO_LIMIT)
-        if whole > (contract.limit_max_vol if limited else contract.max_vol):
-            raise Refused(2028)
-        return whole
-
-    def _checked_price(self, market: Market, request: OrderRequest) -> tuple[Decimal, int | None]:
-        """(the price recorded in the order, the matching limit in ticks)."""
-        contract = market.contract
-        buy = direction(request.side) == BUY
-        lowest, highest = contract.band(market.index_tick)
-        if request.type == MARKET:
-            best = market.book.best(SELL if buy else BUY)
-            price = request.price or contract.price(market.last_tick if best is None else best)
-            return price, None
-        if request.type == MARKET_TO_LIMIT:
-            best = market.book.best(SELL if buy else BUY)
-            if best is None:
-                raise Refused(2007)
-            return contract.price(best), best
-        if request.bbo:
-            tick = self._bbo_tick(market, request.bbo, buy)
-        else:
-            price = request.price if request.price is not None else ZERO
-            if price <= 0:
-                raise Refused(2007)
-            exact = contract.tick(price)
-            if exact is None:
-                raise Refused(2015)
-            tick = exact
-        if buy and tick > highest:
-            raise Refused(2003)
-        if not buy and tick < lowest:
-            raise Refused(2004)
-        return contract.price(tick), tick
-
-    def _bbo_tick(self, market: Market, bbo: int, buy: bool) -> int:
-        """Best or fifth price of the opposite or the same side (11.5)."""
-        opposite = bbo in (1, 2)
-        side = (SELL if buy else BUY) if opposite else (BUY if buy else SELL)
-        ladder = market.book.ladder(side, 5 if bbo in (2, 4) else 1)
-        if not ladder:
-            raise Refused(2007)
-        return ladder[-1][0]
-
-    def _checked_leverage(self, account: Account, order: Order, asked: int | None) -> int:
-        contract = order.contract
-        if order.closes:
-            position = account.positions.get((contract.symbol, order.closes_type))
-            return position.leverage if position is not None else (asked or 1)
-        kind = LONG if direction(order.side) == BUY else SHORT
-        if asked is None:
-            if order.open_type != CROSS:
-                raise Refused(2006)
-            asked = account.leverage(contract.symbol, kind, order.open_type)
-        if not contract.min_leverage <= asked <= contract.max_leverage:
-            raise Refused(2006)
-        position = account.positions.get((contract.symbol, kind))
-        if position is not None:
-            if position.open_type != order.open_type:
-                raise Refused(2027)
-            if position.leverage != asked:
-                raise Refused(2021)
-        return asked
-
-    def _check_closable(
-        self, account: Account, order: Order, position_id: int | None, replaced: Order | None
-    ) -> None:
-        position = account.positions.get((order.contract.symbol, order.closes_type))
-        if position is None:
-            raise Refused(2009)
-        if position_id and position.id != position_id:
-            raise Refused(2009)
-        closable = account.closable(order.contract.symbol, order.closes_type)
-        if replaced is not None:
-            closable += replaced.remaining
-        if order.vol > closable:
-            raise Refused(2008)
-        order.position_id = position.id
-
-    def _check_balance(
+    def unlock(
         self,
         account: Account,
-        market: Market,
-        order: Order,
-        limit: int | None,
-        replaced: Order | None,
+        symbol: str,
+        kind: int,
+        most: int,
+        error_code: int = POSITION_NOT_ENOUGH,
     ) -> None:
-        """The order as it would fill now, plus the rest at its own price, must be affordable."""
-        contract = market.contract
-        taken = market.book.fillable(direction(order.side), limit, order.vol)
-        need = sum(
-            (contract.reserve(contract.price(tick), vol, order.leverage) for tick, vol in taken),
-            ZERO,
-        )
-        rest = order.vol - sum(vol for _, vol in taken)
-        if limit is not None and rest:
-            need += contract.reserve(order.price, rest, order.leverage)
-        available = account.available(contract.settle)
-        if replaced is not None:
-            available += replaced.frozen()
-        if need > available:
-            raise Refused(2005)
+        """Cancel waiting closing orders, newest first, until they lock at most `most`."""
+        for order in reversed(account.closers(symbol, kind)):
+            if account.frozen_vol(symbol, kind) <= most:
+                return
+            self.cancel(account, order, error_code)
 
-    # After the checks
+    # Inside an action
 
-    def _enter(self, account: Account, market: Market, order: Order, limit: int | None) -> Order:
+    def new_order_id(self) -> int:
+        """Ids grow by a seeded step."""
         self._order_id += self._rng.randint(1, 500)
-        order.id = self._order_id
+        return self._order_id
+
+    def enroll(self, account: Account, order: Order, prefix: str = "_m_") -> None:
+        """Give an order its ids and remember it."""
+        order.id = self.new_order_id()
         if not order.external_oid:
-            order.external_oid = "_m_" + hashlib.md5(str(order.id).encode()).hexdigest()[:29]
-        if not order.closes:
-            kind = LONG if direction(order.side) == BUY else SHORT
-            account.leverages[market.symbol, kind, order.open_type] = order.leverage
+            digest = hashlib.md5(str(order.id).encode()).hexdigest()
+            order.external_oid = (prefix + digest)[:32]
         account.orders[order.id] = order
         account.by_external[order.external_oid] = order
+        self.orders[order.id] = order
+
+    def _enter(
+        self,
+        account: Account,
+        ticket: Ticket,
+        prefix: str = "_m_",
+        told: Callable[[Order], None] = lambda order: None,
+    ) -> Order:
+        market, order, limit = ticket
+        self.enroll(account, order, prefix)
+        told(order)
+        order.advance(self.clock_ms())
+        if not order.closes:
+            key = (market.symbol, order.opens_type, order.open_type)
+            account.leverages[key] = order.leverage
         account.open_orders[order.id] = order
         self.live[order.id] = order
         result = market.book.place(
@@ -570,20 +534,29 @@ class Venue:
             post_only=order.type == POST_ONLY,
             all_or_nothing=order.type == FOK,
             stp=order.stp,
+            avoid=self._avoided(account) if order.stp else frozenset(),
         )
         self._after(market, result, order)
         if order.is_open and result.rests:
             if not result.fills:
-                self._push_order(account, order)
-                self._push_asset(account, order.contract.settle)
+                self.push_order(account, order)
+                self.push_asset(account, order.contract.settle)
+            if order.attached:
+                self.conditional.push_attached(account, order)
         elif order.is_open:
             reason = result.refused or "ioc"
             if reason == "ioc" and order.type not in (IOC, FOK):
                 reason = "market"
             self._final(account, order, CANCEL_CODES[reason])
-            self._push_order(account, order)
-            self._push_asset(account, order.contract.settle)
+            self.push_order(account, order)
+            self.push_asset(account, order.contract.settle)
         return order
+
+    @staticmethod
+    def _avoided(account: Account) -> frozenset[int]:
+        """Users that self-trade prevention treats like oneself (16.7)."""
+        names = (uid for group in account.groups.values() for uid in group["blackList"])
+        return frozenset(int(uid) for uid in names)
 
     def _after(self, market: Market, result: Result, taker: Order | None) -> None:
         """Tell the public, then settle the users' parts of the fills."""
@@ -601,77 +574,142 @@ class Venue:
             self.listener.on_deals(market, deals)
             for fill in result.fills:
                 self._settle(market, fill, taker, result.side, now)
-            for account in self.accounts.values():
-                if account.position_mode == ONE_WAY:
-                    self._trim_reduce_only(account, market.symbol)
+            if self.conditional.watches(market.symbol):
+                ticks = list(dict.fromkeys(fill.price for fill in result.fills))
+                self._ticks.append((market, ticks))
         for gone in result.cancelled:
             order = self.live.get(gone.order_id)
             if order is not None:
                 account = self.accounts[order.uid]
                 self._final(account, order, CANCEL_CODES["stp"])
-                self._push_order(account, order)
-                self._push_asset(account, order.contract.settle)
+                self.push_order(account, order)
+                self.push_asset(account, order.contract.settle)
 
     def _settle(
-        self,
-        market: Market,
-        fill: Fill,
-        taker: Order | None,
-        side: int,
-        now: int,
+        self, market: Market, fill: Fill, taker: Order | None, side: int, now: int
     ) -> None:
         """Book one fill for the users on either side and push it (18.2)."""
         maker = self.live.get(fill.maker_id)
         if maker is None and taker is None:
             return
-        price, vol = market.contract.price(fill.price), fill.quantity
-        is_self = maker is not None and taker is not None and maker.uid == taker.uid
-        for order, is_taker in ((maker, False), (taker, True)):
+        contract = market.contract
+        price, vol = contract.price(fill.price), fill.quantity
+        value = contract.notional(price, vol)
+        for order, other, is_taker in ((maker, taker, False), (taker, maker, True)):
+            its_side = side if is_taker else 3 - side
             if order is None:
-                crowd_side = side if is_taker else 3 - side
-                self.ledger.crowd_trade(market.contract, crowd_side, price, vol)
+                self.ledger.crowd_trade(contract, its_side, value, vol)
                 continue
             account = self.accounts[order.uid]
+            mine, my_value = vol, value
+            if order.closes:
+                position = account.positions.get((market.symbol, order.closes_type))
+                mine = min(vol, 0 if position is None else position.hold_vol)
+                if mine < vol:  # others shrank the position: the crowd takes the rest
+                    my_value = contract.notional(price, mine)
+                    self.ledger.crowd_trade(contract, its_side, value - my_value, vol - mine)
+                    self._overfilled.append(order)
+                if not mine:
+                    continue
             settled = self.ledger.settle(
-                account, order, price, vol, taker=is_taker, is_self=is_self, now_ms=now
+                account,
+                order,
+                price,
+                my_value,
+                mine,
+                taker=is_taker,
+                is_self=other is not None and other.uid == order.uid,
+                opponent_id=0 if other is None else other.id,
+                now_ms=now,
             )
             if not order.is_open:
                 self.live.pop(order.id, None)
+            if settled.opened and order.attached:
+                self.conditional.attach(account, order, settled.positions[-1], settled.opened)
+            self._touched[account.uid, market.symbol] = None
             deal = settled.deal.wire(push=True, as_int=self.ids_as_int)
             self.listener.on_private(account, "order.deal", deal, market.symbol)
-            self._push_order(account, order)
+            self.push_order(account, order)
             for position in settled.positions:
-                self._push_position(account, position)
-            self._push_asset(account, market.contract.settle)
+                self.push_position(account, position)
+            self.push_asset(account, contract.settle)
 
-    def _trim_reduce_only(self, account: Account, symbol: str) -> None:
-        """Reduce-only orders larger than what is left of the position go (errorCode 4)."""
-        for order in list(account.open_orders.values()):
-            if order.contract.symbol != symbol or not order.reduce_only:
-                continue
-            if order.id in self.markets[symbol].book.orders:
-                position = account.positions.get((symbol, order.closes_type))
-                held = 0 if position is None else position.hold_vol
-                if order.remaining > held:
-                    self.cancel(account, order, error_code=4)
+    # After an action
+
+    def react(self) -> None:
+        """Let the consequences of an action happen: trims, cancels for lack of money, triggers.
+
+        What this causes is queued and handled in turn, so that nothing happens inside an action.
+        """
+        if self._reacting or not (self._touched or self._ticks or self._overfilled):
+            return
+        self._reacting = True
+        try:
+            while self._touched or self._ticks or self._overfilled:
+                while self._overfilled:
+                    self._give_up(self._overfilled.pop())
+                while self._touched:
+                    uid, symbol = next(iter(self._touched))
+                    del self._touched[uid, symbol]
+                    self._tidy(self.accounts[uid], self.markets[symbol])
+                if self._ticks:
+                    self.conditional.on_trades(*self._ticks.popleft())
+        finally:
+            self._reacting = False
+
+    def touch(self, account: Account, symbol: str) -> None:
+        """Look at an account's orders, stops and money when the action is over."""
+        self._touched[account.uid, symbol] = None
+
+    def _give_up(self, order: Order) -> None:
+        """A closing order that traded more than there was to close ends here."""
+        if not order.is_open:
+            return
+        account, market = self.accounts[order.uid], self.markets[order.contract.symbol]
+        if order.id in market.book.orders:
+            self.cancel(account, order, POSITION_NOT_ENOUGH)
+        else:
+            self._final(account, order, POSITION_NOT_ENOUGH)
+            self.push_order(account, order)
+            self.push_asset(account, order.contract.settle)
+
+    def _tidy(self, account: Account, market: Market) -> None:
+        """Closing orders fit their position, stops have one, opening orders are covered."""
+        symbol, currency = market.symbol, market.contract.settle
+        for kind in (LONG, SHORT):
+            position = account.positions.get((symbol, kind))
+            self.unlock(account, symbol, kind, 0 if position is None else position.hold_vol)
+            self.conditional.follow(account, symbol, kind, position)
+            if position is not None:
+                self.liquidation.tell_tier(account, position)
+        if account.available(currency) < 0:
+            for order in reversed(list(account.open_orders.values())):
+                if order.contract.settle == currency and not order.closes:
+                    self.cancel(account, order, INSUFFICIENT_BALANCE)
+                    if account.available(currency) >= 0:
+                        break
 
     def _final(self, account: Account, order: Order, error_code: int) -> None:
         order.state = STATE_CANCELLED
         order.error_code = error_code
-        order.version += 1
-        order.update_ms = self.clock_ms()
+        order.advance(self.clock_ms())
         account.open_orders.pop(order.id, None)
         self.live.pop(order.id, None)
 
-    def _push_order(self, account: Account, order: Order) -> None:
+    # Pushes
+
+    def push_order(self, account: Account, order: Order) -> None:
+        """push.personal.order."""
         data = order.wire(push=True, as_int=self.ids_as_int)
         self.listener.on_private(account, "order", data, order.contract.symbol)
 
-    def _push_position(self, account: Account, position: Position) -> None:
+    def push_position(self, account: Account, position: Position) -> None:
+        """push.personal.position."""
         data = self.position_wire(account, position, push=True)
         self.listener.on_private(account, "position", data, position.contract.symbol)
 
-    def _push_asset(self, account: Account, currency: str) -> None:
+    def push_asset(self, account: Account, currency: str) -> None:
+        """push.personal.asset."""
         self.listener.on_private(account, "asset", account.asset(currency), "")
 
     def position_wire(self, account: Account, position: Position, *, push: bool) -> dict[str, Any]:
@@ -679,7 +717,8 @@ class Venue:
         symbol = position.contract.symbol
         frozen = account.frozen_vol(symbol, position.type) if position.hold_vol else 0
         mark = self.markets[symbol].fair_price
-        return position.wire(push=push, mark=mark, frozen_vol=frozen)
+        backing = self.liquidation.backing(account, position)
+        return position.wire(push=push, mark=mark, frozen_vol=frozen, backing=backing)
 
     def _next_crowd_id(self) -> int:
         self._crowd_ids += 1

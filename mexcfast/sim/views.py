@@ -94,7 +94,7 @@ def ticker(market: Market, now_ms: int, *, rest: bool) -> dict[str, Any]:
         "fairPrice": price(market.fair_tick),
         "indexPrice": price(market.index_tick),
         "volume24": market.volume,
-        "amount24": price(market.turnover_ticks) * contract.contract_size,
+        "amount24": contract.turnover(market.turnover_ticks, market.volume),
         "maxBidPrice": price(highest),
         "minAskPrice": price(lowest),
         "lower24Price": price(market.low_tick),

@@ -223,8 +223,8 @@ def test_contracts_are_taken_over() -> None:
             shown = again.describe()
             same = {name for name in row if row[name] == shown[name]}
             assert set(row) - same <= {"isHot"}, (row["symbol"], set(row) - same)
-        with pytest.raises(ValueError, match="linear"):
-            contract_from({**row, "settleCoin": "BTC", "symbol": "BTC_USD"})
+        with pytest.raises(ValueError, match="settled in BTC"):
+            contract_from({**row, "settleCoin": "BTC", "symbol": "BTC_USDT"})
 
     play(scene, symbols=20)
 
@@ -416,7 +416,7 @@ def test_the_mirror_mends_gaps_and_comes_back() -> None:
             )
             async with Exchange(market=mirror, merge_ms=0) as copy:
                 await asyncio.wait_for(mirror.ready.wait(), 10)
-                source.faults.drop(symbol=SYMBOL)
+                source.faults.drop(symbol=SYMBOL, count=3)  # one may be in the snapshot already
                 await until(lambda: mirror.state()["gaps"] >= 1)
                 await until(lambda: mirror.live == {SYMBOL})
                 source.faults.snapshot_lag(SYMBOL, versions=200)

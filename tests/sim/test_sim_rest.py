@@ -173,7 +173,7 @@ def test_budget_switches() -> None:
         ({"leverage": 100_000}, 2006),
         ({"side": 4}, 2009),
         ({"vol": 2_000_000, "leverage": 1}, 2005),
-        ({"stopLossPrice": 80_000}, 600),
+        ({"stopLossPrice": 90_000}, 5003),
         ({"stpMode": 9}, 600),
     ],
 )
@@ -219,8 +219,8 @@ def test_json_and_paths() -> None:
             assert (await client.post("order/create", json.dumps(bad)))["code"] == 600
         status, reply = await client.raw("GET", "/api/v1/contract/nothing")
         assert (status, reply["code"]) == (404, 404)
-        status, reply = await client.raw("POST", PRIVATE + "planorder/place/v2", "{}")
-        assert (status, reply["code"]) == (404, 404) and "plan" in reply["message"]
+        status, reply = await client.raw("GET", PRIVATE + "account/asset/analysis/export")
+        assert (status, reply["code"]) == (404, 404) and "spreadsheet" in reply["message"]
         status, reply = await client.raw("GET", "/api/v3/exchangeInfo")
         assert (status, reply) == (200, {"symbols": []})
         status, reply = await client.raw("GET", "/api/v3/capital/config/getall?x=1")

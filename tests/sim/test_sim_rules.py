@@ -211,6 +211,7 @@ def test_tls_by_a_certificate_of_ones_own() -> None:
             await socket.subscribe("depth", symbol=SYMBOL, compress=False)
             venue.step(1, SYMBOL)
             assert (await socket.channel("push.depth"))["data"]["version"]
+            await socket.ws.close()
             async with aiohttp.ClientSession() as plain:
                 with pytest.raises(aiohttp.ClientConnectorCertificateError):
                     await plain.get(venue.rest_url + "/api/v1/contract/ping")

@@ -55,7 +55,7 @@ def test_money_is_conserved(history: list, seed: int, one_way: bool) -> None:
     users = [venue.add_account(f"k{n}", "s", {"USDT": Decimal(5000)}) for n in (1, 2)]
     if one_way:
         for user in users:
-            venue.change_mode(user, ONE_WAY)
+            venue.desk.change_mode(user, ONE_WAY)
     total = venue.total_money()
     assert total == 10_000
     refusals = set()
@@ -147,10 +147,10 @@ def test_leverage_change_moves_margin() -> None:
     venue.place(user, request("BTC_USDT", 1, 5, 100, Decimal(0)))
     position = user.positions["BTC_USDT", 1]
     assert position.margin == round(position.cost / 20, 8)
-    venue.change_leverage(user, position, 40)
+    venue.desk.change_leverage(user, position, 40)
     assert position.margin == round(position.cost / 40, 8)
     with pytest.raises(Refused) as caught:
-        venue.change_leverage(user, position, 100_000)
+        venue.desk.change_leverage(user, position, 100_000)
     assert caught.value.code == 2006
 
 
@@ -182,20 +182,20 @@ def test_margin_moves_between_wallet_and_position() -> None:
     margin, available, liquidation = (
         position.margin, user.available("USDT"), position.liquidation_price()
     )  # fmt: skip
-    venue.change_margin(user, position, Decimal("5.5"))
+    venue.desk.change_margin(user, position, Decimal("5.5"))
     assert position.margin == margin + Decimal("5.5")
     assert user.available("USDT") == available - Decimal("5.5")
     assert position.liquidation_price() < liquidation
     for amount, code in (("0.00001", 1004), ("5000", 2005), ("-40", 2018)):
         with pytest.raises(Refused) as caught:
-            venue.change_margin(user, position, Decimal(amount))
+            venue.desk.change_margin(user, position, Decimal(amount))
         assert caught.value.code == code
 
 
 def test_reduce_only_orders_shrink_with_the_position() -> None:
     venue = new_venue(symbols=("BTC_USDT",))
     user = venue.add_account("k", "s", {"USDT": Decimal(10_000)})
-    venue.change_mode(user, ONE_WAY)
+    venue.desk.change_mode(user, ONE_WAY)
     venue.place(user, request("BTC_USDT", 1, 5, 10, Decimal(0)))
     market = venue.market("BTC_USDT")
     far = market.contract.price(market.book.prices(SELL)[-1])
@@ -218,7 +218,7 @@ def test_funding_moves_money_between_user_and_crowd() -> None:
     venue.settle_due_funding(market)
     long, short = (user.positions["BTC_USDT", kind] for kind in (1, 2))
     assert long.hold_fee < 0 < short.hold_fee == sum(
-        (one["funding"] for one in user.funding if one["positionType"] == 2), Decimal(0)
+        (one.amount for one in user.funding if one.position_type == 2), Decimal(0)
     )
     assert user.cash["USDT"] == cash + long.hold_fee + short.hold_fee
     assert venue.total_money() == total
