@@ -514,6 +514,10 @@ class Hub(Listener):
 
     # Private pushes
 
+    def hears(self, account: Account) -> bool:
+        """Whether a session is logged in for an account."""
+        return bool(self._private.get(account.uid))
+
     def on_private(self, account: Account, channel: str, data: dict[str, Any], symbol: str) -> None:
         """One push to every logged-in session of the account that wants it."""
         sessions = self._private.get(account.uid)

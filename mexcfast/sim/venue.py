@@ -155,6 +155,10 @@ class Listener:
     def on_deals(self, market: Market, deals: list[PublicDeal]) -> None:
         """One action traded."""
 
+    def hears(self, account: Account) -> bool:
+        """Whether anybody listens to an account; if not, its pushes are not even made."""
+        return True
+
     def on_private(self, account: Account, channel: str, data: dict[str, Any], symbol: str) -> None:
         """A push for one account; symbol is empty for account-wide news, data for none."""
 
@@ -700,16 +704,22 @@ class Venue:
 
     def push_order(self, account: Account, order: Order) -> None:
         """push.personal.order."""
+        if not self.listener.hears(account):
+            return
         data = order.wire(push=True, as_int=self.ids_as_int)
         self.listener.on_private(account, "order", data, order.contract.symbol)
 
     def push_position(self, account: Account, position: Position) -> None:
         """push.personal.position."""
+        if not self.listener.hears(account):
+            return
         data = self.position_wire(account, position, push=True)
         self.listener.on_private(account, "position", data, position.contract.symbol)
 
     def push_asset(self, account: Account, currency: str) -> None:
         """push.personal.asset."""
+        if not self.listener.hears(account):
+            return
         self.listener.on_private(account, "asset", account.asset(currency), "")
 
     def position_wire(self, account: Account, position: Position, *, push: bool) -> dict[str, Any]:
