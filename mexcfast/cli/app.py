@@ -64,12 +64,18 @@ def sim(
     symbols: Annotated[str, typer.Option(help="Contracts, comma-separated.")] =
     "BTC_USDT,ETH_USDT,SOL_USDT",
     seed: Annotated[int, typer.Option(help="Seed of the market.")] = 7,
-    rate: Annotated[float, typer.Option(min=1, max=1000, help="Book updates a second and "
-                                        "contract.")] = 50,
+    rate: Annotated[float, typer.Option(min=0, max=5000, help="Book updates a second and "
+                                        "contract; 0 waits for steps.")] = 50,
     merge_ms: Annotated[int, typer.Option(min=0, max=5000, help="Window of merged depth "
                                           "frames.")] = 200,
     stamp: Annotated[bool, typer.Option("--stamp", help="Add the sending time to depth "
                                         "frames.")] = False,
+    balance: Annotated[int, typer.Option(min=0, help="What the account starts with.")] = 100_000,
+    replay: Annotated[str | None, typer.Option(help="Play a recorded market from this "
+                                               "file.")] = None,
+    script: Annotated[str | None, typer.Option(help="Play the exact actions of this file.")] = None,
+    certificate: Annotated[str | None, typer.Option(help="TLS: certificate in PEM.")] = None,
+    certificate_key: Annotated[str | None, typer.Option(help="TLS: its key in PEM.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print addresses and keys as one JSON "
                                           "line.")] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
@@ -77,9 +83,36 @@ def sim(
     """Run the embedded exchange on loopback until Ctrl-C."""
     from mexcfast.cli.sim import serve
 
+    if replay and script:
+        _fail("--replay and --script exclude each other")
     wanted = [each.strip() for each in symbols.split(",") if each.strip()]
     _finish(run(_quietly(serve(port=port, symbols=wanted, seed=seed, rate=rate, merge_ms=merge_ms,
-                               stamp=stamp, as_json=as_json, with_parent=with_parent))))
+                               stamp=stamp, as_json=as_json, with_parent=with_parent,
+                               balance=balance, replay=replay, script=script,
+                               certificate=certificate, certificate_key=certificate_key))))
+
+
+@app.command()
+def paper(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Contracts; BTC_USDT if none "
+                                                        "is named.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Mirror the live exchange.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="Mirror another REST address, /edge of the "
+                                                 "same host for its streams.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every contract there is.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8778,
+    balance: Annotated[int, typer.Option(min=0, help="What the account starts with.")] = 10_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print addresses and keys as one JSON "
+                                          "line.")] = False,
+) -> None:
+    """Trade on paper: live books and trades, your orders matched here and nowhere else."""
+    from mexcfast.cli.paper import paper as serve
+
+    if live == bool(endpoint):
+        _fail("say what to mirror: --live, or --endpoint and an address")
+    wanted = None if everything else symbols or ["BTC_USDT"]
+    _finish(run(_quietly(serve(wanted, endpoint=endpoint, port=port, balance=balance,
+                               as_json=as_json))))
 
 
 @app.command()

@@ -18,27 +18,54 @@ import aiohttp
 import mexcfast
 from mexcfast.errors import ConnectFailed, ParameterError
 from mexcfast.sim import Exchange
+from mexcfast.sim.replay import Replay
+from mexcfast.sim.script import Script
+from mexcfast.sim.source import Source
+
+
+def ccxt_addresses(rest_url: str) -> dict[str, Any]:
+    """The `urls` of a ccxt configuration that points ccxt.mexc and ccxt.pro.mexc at an exchange."""
+    ws_url = "ws" + rest_url.removeprefix("http")
+    return {
+        "api": {
+            "spot": {"public": rest_url, "private": rest_url},
+            "contract": {"public": rest_url + "/api/v1/contract",
+                         "private": rest_url + "/api/v1/private"},
+            "ws": {"spot": ws_url + "/ws", "swap": ws_url + "/edge"},
+        }
+    }
 
 
 async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, merge_ms: int,
-                stamp: bool, as_json: bool, with_parent: bool) -> int:
+                stamp: bool, as_json: bool, with_parent: bool, balance: int = 100_000,
+                replay: str | None = None, script: str | None = None,
+                certificate: str | None = None, certificate_key: str | None = None) -> int:
     """Run an exchange until Ctrl-C, SIGTERM or (with_parent) the end of standard input."""
+    market: Source | None = None
+    if replay is not None:
+        market = Replay(replay)
+    elif script is not None:
+        market = Script.load(script)
+    venue = Exchange(seed=seed, symbols=symbols, updates_per_second=rate, merge_ms=merge_ms,
+                     port=port, stamp_ns=stamp, balance=balance, market=market,
+                     certificate=certificate, certificate_key=certificate_key)
+    return await attend(venue, "The embedded exchange", as_json=as_json, with_parent=with_parent)
+
+
+async def attend(venue: Exchange, name: str, *, as_json: bool, with_parent: bool = False) -> int:
+    """Open an exchange, say where it is, keep it until somebody ends it."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(each, done.set)
-    async with Exchange(seed=seed, symbols=symbols, updates_per_second=rate, merge_ms=merge_ms,
-                        port=port, stamp_ns=stamp) as venue:
+    async with venue:
         if as_json:
             print(json.dumps({"rest_url": venue.rest_url, "ws_url": venue.ws_url,
-                              "access_key": venue.access_key, "secret": venue.secret}), flush=True)
+                              "access_key": venue.access_key, "secret": venue.secret,
+                              "symbols": list(venue.venue.markets)}), flush=True)
         else:
-            print(f"The embedded exchange runs on loopback: {', '.join(symbols)}\n"
-                  f"  REST       {venue.rest_url}\n  WebSocket  {venue.ws_url}\n"
-                  f"  control    {venue.rest_url}/sim/state\n"
-                  f"  keys       MEXC_API_KEY={venue.access_key} MEXC_API_SECRET={venue.secret}"
-                  "   (this exchange only)\nCtrl-C ends it.", flush=True)
+            print(where(venue, name), flush=True)
         if with_parent:
             reader = asyncio.StreamReader()
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -48,6 +75,27 @@ async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, me
         else:
             await done.wait()
     return 0
+
+
+def where(venue: Exchange, name: str) -> str:
+    """Addresses, keys and contracts, and how mexcfast and ccxt find them."""
+    symbols = list(venue.venue.markets)
+    shown = ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
+    host = venue.rest_url.partition("://")[2].rpartition(":")[0]
+    place = "on loopback" if host in ("127.0.0.1", "localhost", "::1") else f"on {host}"
+    return (
+        f"{name} runs {place}, contracts: {shown}\n"
+        f"  REST       {venue.rest_url}\n"
+        f"  WebSocket  {venue.ws_url}\n"
+        f"  control    {venue.rest_url}/sim/state\n"
+        f"  keys       MEXC_API_KEY={venue.access_key} MEXC_API_SECRET={venue.secret}"
+        "   (this exchange only)\n"
+        f"  mexcfast   mexcfast watch {symbols[0]} --endpoint {venue.rest_url}\n"
+        "  ccxt       ccxt.pro.mexc({'apiKey': '" + venue.access_key + "', 'secret': '"
+        + venue.secret + "',\n"
+        "               'options': {'defaultType': 'swap'},\n"
+        f"               'urls': {ccxt_addresses(venue.rest_url)!r}}})\n"
+        "Ctrl-C ends it.")
 
 
 async def _until_closed(reader: asyncio.StreamReader, done: asyncio.Event) -> None:
@@ -108,6 +156,12 @@ class ChildExchange:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     async def control(self, path: str, **body: Any) -> Any:
         """One request to the control endpoint: POST when there is a body, else GET."""

@@ -184,6 +184,9 @@ class Order:
             )
         )  # fmt: skip
 
+    _held_for: tuple[int, int, Decimal] | None = field(default=None, repr=False)
+    _held: Decimal = field(default=ZERO, repr=False)
+
     @property
     def remaining(self) -> int:
         """Contracts not filled."""
@@ -221,7 +224,11 @@ class Order:
         """What a waiting opening order holds back."""
         if not self.is_open or self.closes:
             return ZERO
-        return self.contract.reserve(self.price, self.remaining, self.leverage)
+        held_for = (self.remaining, self.leverage, self.price)
+        if self._held_for != held_for:  # asked for every open order at each check of the balance
+            self._held_for = held_for
+            self._held = self.contract.reserve(self.price, self.remaining, self.leverage)
+        return self._held
 
     def wire(self, *, push: bool, as_int: bool) -> dict[str, Any]:
         """Order object."""

@@ -339,21 +339,26 @@ def contract(symbol: str, seed: int = 7) -> Contract:
     )
 
 
-def listing(symbols: int | Iterable[str], seed: int = 7) -> dict[str, Contract]:
-    """Contracts by symbol: the named ones, or that many, the well-known first."""
+def listing(symbols: int | Iterable[str | Contract], seed: int = 7) -> dict[str, Contract]:
+    """Contracts by symbol: the named or given ones, or that many, the well-known first."""
+    given: dict[str, Contract] = {}
+    if not isinstance(symbols, int):
+        symbols = list(symbols)
+        given = {one.symbol: one for one in symbols if isinstance(one, Contract)}
     if isinstance(symbols, int):
         if symbols < 1:
             raise ValueError(f"symbols {symbols}: at least one contract")
         names = list(WELL_KNOWN)[:symbols]
         names += [f"SIM{number:04d}_USDT" for number in range(1, symbols - len(names) + 1)]
     else:
-        names = list(dict.fromkeys(symbols))
+        named = (one.symbol if isinstance(one, Contract) else one for one in symbols)
+        names = list(dict.fromkeys(named))
         if not names:
             raise ValueError("symbols: at least one contract")
     contracts: dict[str, Contract] = {}
     ids: set[int] = set()
     for name in names:
-        one = contract(name, seed)
+        one = given.get(name) or contract(name, seed)
         while one.id in ids:
             one.id += 1
         ids.add(one.id)

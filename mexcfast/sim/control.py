@@ -1,38 +1,69 @@
-"""The control endpoint /sim/…: the same switches over HTTP, loopback only. Prices are strings."""
+"""The control endpoint /sim/…: the same switches over HTTP, loopback only. Prices are strings.
+
+GET   state  book/<symbol>[?version=]  faults  requests  limits  variations
+POST  step  handled  trade  rate  faults  faults/script  key  contract  limits  variations
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mexcfast.sim.checks import Params, Refused, decode_json, query_values
+from mexcfast.sim.faults import PARAMETERS, SOCKET_KINDS
 
 if TYPE_CHECKING:
     from mexcfast.sim.server import Exchange
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+#: How fault parameters are read; the others are texts.
+WHOLE = ("count", "versions", "status", "code", "ms")
 
 
-def control(exchange: Exchange, method: str, path: str, raw_query: str, body: bytes) -> Any:
+async def control(
+    exchange: Exchange, method: str, path: str, raw_query: str, body: bytes
+) -> Any:
     """Answer one control request with JSON-ready data; Refused for a bad one."""
     name = path.removeprefix("/sim/").strip("/")
-    query = Params(query_values(raw_query))
     try:
-        if method == "GET" and name == "state":
-            return exchange.state()
-        if method == "GET" and name.startswith("book/"):
-            return _book(exchange, name.removeprefix("book/"), query.integer("version"))
-        if method == "GET" and name == "faults":
-            return [one.wire() for one in exchange.faults.log]
-        if method == "GET" and name == "requests":
-            return [one.wire() for one in exchange.requests]
+        if method == "GET":
+            return _read(exchange, name, Params(query_values(raw_query)))
         if method == "POST":
             decoded = decode_json(body) if body.strip() else {}
             if not isinstance(decoded, dict):
                 raise Refused(600, "an object is expected")
-            return _change(exchange, name, Params(decoded))
+            return await _change(exchange, name, Params(decoded))
     except (ValueError, TypeError) as error:
         raise Refused(600, str(error)) from error
+    except TimeoutError as error:
+        raise Refused(408, "not every client has handled it in time", http=408) from error
     raise Refused(404, f"no control {method} {path}", http=404)
+
+
+def _read(exchange: Exchange, name: str, query: Params) -> Any:
+    if name == "state":
+        return exchange.state()
+    if name.startswith("book/"):
+        return _book(exchange, name.removeprefix("book/"), query.integer("version"))
+    if name == "faults":
+        return [one.wire() for one in exchange.faults.log]
+    if name == "requests":
+        return [one.wire() for one in exchange.requests]
+    if name == "limits":
+        return _exact(asdict(exchange.limits))
+    if name == "variations":
+        return _exact(asdict(exchange.variations))
+    raise Refused(404, f"no control GET {name}", http=404)
+
+
+def _exact(values: dict[str, Any]) -> dict[str, Any]:
+    """Floats as decimals, which the writer of JSON here wants."""
+    return {
+        name: Decimal(str(value)) if isinstance(value, float) else
+        [Decimal(str(one)) for one in value] if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }  # fmt: skip
 
 
 def _book(exchange: Exchange, symbol: str, version: int | None) -> Any:
@@ -45,7 +76,7 @@ def _book(exchange: Exchange, symbol: str, version: int | None) -> Any:
     }
 
 
-def _change(exchange: Exchange, name: str, params: Params) -> Any:
+async def _change(exchange: Exchange, name: str, params: Params) -> Any:
     if name == "trade":
         side = params.need_text("side")
         volume = params.need_integer("volume")
@@ -57,57 +88,100 @@ def _change(exchange: Exchange, name: str, params: Params) -> Any:
         exchange.updates_per_second = float(rate)
         return {"updates_per_second": rate}
     if name == "step":
-        symbol = params.text("symbol")
-        return {"versions": exchange.step(params.integer("count") or 1, symbol)}
+        return {"versions": await _step(exchange, params)}
+    if name == "handled":
+        exchange.handled()
+        return {"handled": True}
     if name == "faults":
         return _fault(exchange, params)
     if name == "faults/script":
-        if params.boolean("stop"):
-            exchange.faults.stop_script()
-            return {"script": False}
-        kinds = params.values.get("kinds", ["drop", "duplicate", "reorder", "delay", "cut"])
-        if not isinstance(kinds, list) or not all(isinstance(one, str) for one in kinds):
-            raise Refused(600, "kinds: an array of names is expected")
-        every = params.decimal("every")
-        exchange.faults.start_script(
-            params.need_integer("seed"), 1.0 if every is None else float(every), kinds
-        )
-        return {"script": True}
+        return _script(exchange, params)
+    if name == "key":
+        return _key(exchange, params)
+    if name == "contract":
+        allowed = params.boolean("api_allowed") if params.has("api_allowed") else None
+        symbol = params.need_text("symbol")
+        exchange.change_contract(symbol, api_allowed=allowed, state=params.integer("state"))
+        return exchange.venue.markets[symbol].contract.describe()
+    if name in ("limits", "variations"):
+        plain = {key: _plain(value) for key, value in params.values.items()}
+        if name == "limits":
+            exchange.change_limits(**plain)
+        else:
+            exchange.change_variations(**plain)
+        return _read(exchange, name, params)
     raise Refused(404, f"no control POST {name}", http=404)
+
+
+def _plain(value: Any) -> Any:
+    """Decimals as floats, arrays as tuples: what the settings hold."""
+    if isinstance(value, list):
+        return tuple(_plain(one) for one in value)
+    return float(value) if isinstance(value, Decimal) else value
+
+
+async def _step(exchange: Exchange, params: Params) -> dict[str, int]:
+    count = params.integer("count")
+    count = 1 if count is None else count
+    symbol, how = params.text("symbol"), params.text("handled")
+    if how is None:
+        return exchange.step(count, symbol)
+    seconds = params.decimal("seconds")
+    return await exchange.step_handled(
+        count, symbol, handled=how, seconds=5.0 if seconds is None else float(seconds)  # type: ignore[arg-type]
+    )
+
+
+def _key(exchange: Exchange, params: Params) -> Any:
+    addresses = params.values.get("addresses")
+    if addresses is not None and (
+        not isinstance(addresses, list) or not all(isinstance(one, str) for one in addresses)
+    ):
+        raise Refused(600, "addresses: an array of texts is expected")
+    exchange.change_key(
+        params.text("access_key") or exchange.access_key,
+        expired=params.boolean("expired") if params.has("expired") else None,
+        addresses=addresses,
+        permissions=params.text("permissions"),
+        access_denied=params.boolean("access_denied") if params.has("access_denied") else None,
+    )
+    return {"changed": True}
+
+
+def _script(exchange: Exchange, params: Params) -> Any:
+    if params.boolean("stop"):
+        exchange.faults.stop_script()
+        return {"script": False}
+    kinds = params.values.get("kinds", ["drop", "duplicate", "reorder", "delay", "cut"])
+    if not isinstance(kinds, list) or not all(isinstance(one, str) for one in kinds):
+        raise Refused(600, "kinds: an array of names is expected")
+    every = params.decimal("every")
+    exchange.faults.start_script(
+        params.need_integer("seed"), 1.0 if every is None else float(every), kinds
+    )
+    return {"script": True}
 
 
 def _fault(exchange: Exchange, params: Params) -> Any:
     faults = exchange.faults
     kind = params.need_text("kind")
-    count = params.integer("count")
-    count = 1 if count is None else count
-    channel, symbol = params.text("channel") or "depth", params.text("symbol")
-    if kind == "drop":
-        faults.drop(channel, symbol, count)
-    elif kind == "duplicate":
-        faults.duplicate(channel, symbol, count)
-    elif kind == "reorder":
-        faults.reorder(channel, symbol, count)
-    elif kind == "delay":
-        seconds = params.decimal("seconds")
-        faults.delay(channel, symbol, count, 0.3 if seconds is None else float(seconds))
-    elif kind == "cut":
-        return {"cut": faults.cut(symbol)}
-    elif kind == "snapshot_lag":
-        faults.snapshot_lag(params.need_text("symbol"), params.need_integer("versions"), count)
-    elif kind == "short_commits":
-        faults.short_commits(params.need_text("symbol"), count)
-    elif kind == "http_status":
-        faults.http_status(
-            params.need_text("path"),
-            params.need_integer("status"),
-            params.boolean("after_execute"),
-            count,
-        )
-    elif kind == "lose_answer":
-        faults.lose_answer(params.need_text("path"), count)
-    elif kind == "clear":
+    if kind == "clear":
         faults.clear()
-    else:
-        raise Refused(600, f"kind {kind[:40]!r} is unknown")
-    return {"accepted": kind}
+        return {"accepted": kind}
+    values: dict[str, Any] = {}
+    for name in params.values:
+        if name == "kind" or not params.has(name):
+            continue
+        if name in WHOLE:
+            values[name] = params.need_integer(name)
+        elif name == "seconds":
+            values[name] = float(params.decimal(name) or 0)
+        elif name == "after_execute":
+            values[name] = params.boolean(name)
+        else:
+            values[name] = params.need_text(name)
+    try:
+        number = faults.inject(kind, values)
+    except TypeError:
+        raise Refused(600, f"{kind} takes {', '.join(PARAMETERS[kind])}") from None
+    return {"accepted": kind, kind: number} if kind in SOCKET_KINDS else {"accepted": kind}

@@ -36,10 +36,14 @@ class Clockwork:
 class Pacer:
     """Runs the venue in real time."""
 
-    def __init__(self, venue: Venue, hub: Hub, faults: Faults, rate: float) -> None:
+    def __init__(
+        self, venue: Venue, hub: Hub, faults: Faults, rate: float, *, sets_prices: bool = True
+    ) -> None:
         self.venue = venue
         self.hub = hub
         self.faults = faults
+        self.sets_prices = sets_prices
+        """Derive index and fair prices from the book; False when a source brings them."""
         self.steps = 0
         self.skipped = 0
         """Steps given up after a stall."""
@@ -96,7 +100,8 @@ class Pacer:
                 self.hub.flush_states(market)
                 work.state_ns = _after(work.state_ns, STATE_NS, now)
             if now >= work.second_ns:
-                market.update_prices()
+                if self.sets_prices:
+                    market.update_prices()
                 self.venue.each_second(market)
                 self.hub.publish_second(market)
                 work.second_ns = _after(work.second_ns, SECOND_NS, now)

@@ -329,9 +329,10 @@ class Rest:
             raise Refused(1000)
         if account.addresses and remote not in account.addresses:
             raise Refused(406)
-        check_clock(
-            request_time, headers.get("Recv-Window"), self.venue.clock_ms(), self.strict_clock
-        )
+        if self.limits.clock_window:
+            check_clock(
+                request_time, headers.get("Recv-Window"), self.venue.clock_ms(), self.strict_clock
+            )
         payload = body if endpoint.method == "POST" else signed_query(raw_query).encode()
         wanted = signature(account.secret, key, request_time, payload)
         matches = hmac.compare_digest(wanted.encode(), given.encode("utf-8", "replace"))
@@ -349,6 +350,7 @@ class Rest:
         budget = endpoint.budget
         if budget == PLACING:
             budget = self.limits.order_budget or NORMAL
+        budget = (budget[0], budget[1] * self.limits.time_scale)
         caller = f"uid {account.uid}" if account is not None else f"address {remote}"
         self._budgets.take(caller, endpoint.path, budget)
 

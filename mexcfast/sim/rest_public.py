@@ -153,7 +153,8 @@ class PublicHandlers:
         if not 1 <= limit <= 100:
             raise Refused(600, f"limit {limit}: 1 to 100")
         newest = list(market.deals)[-limit:][::-1]
-        return [views.deal(market, one, push=False, ids_as_int=True) for one in newest]
+        with_id, as_int = self.variations.rest_deal_ids, self.variations.ids == "int"
+        return [views.deal(market, one, push=with_id, ids_as_int=as_int) for one in newest]
 
     def ticker(self, call: Call) -> Any:
         """One ticker or all."""

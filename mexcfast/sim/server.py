@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from os import PathLike
 from typing import Any
-from urllib.parse import unquote
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from mexcfast.sim import wire
 from mexcfast.sim.accounts import Account
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.control import LOOPBACK, control
-from mexcfast.sim.faults import Faults
-from mexcfast.sim.matching import BUY, SELL
+from mexcfast.sim.faults import Faults, How
+from mexcfast.sim.front import JSON, MOST_BODY, Front, failure
+from mexcfast.sim.matching import BUY, SELL, Book
 from mexcfast.sim.pacing import Pacer
 from mexcfast.sim.rest import Rest
 from mexcfast.sim.settings import Limits, Variations
-from mexcfast.sim.stream import Hub, Session
+from mexcfast.sim.source import Source
+from mexcfast.sim.stepping import Handled, Stepper
+from mexcfast.sim.stream import Hub
 from mexcfast.sim.venue import Venue
 
 SECRET_HEADERS = frozenset(("apikey", "signature", "cookie", "authorization"))
-MOST_BODY = 1 << 20
 LONGEST_LOGGED = 4096
-JSON = "application/json"
-LOGGER = logging.getLogger("mexcfast.sim")
 
 Ladder = list[tuple[Decimal, int, int]]
 
@@ -83,6 +83,9 @@ class Exchange:
     levels: levels a side that the flow keeps. merge_ms: merge window of compressed depth, 0 for one
     frame per version. limits: True, False or Limits(...). stamp_ns: adds sim_ns, the monotonic time
     of sending, as the last member of depth frames. clock_ms: the venue's clock in ms.
+    market: where the movements come from instead of the seeded flow (script.py, replay.py,
+    mirror.py); it brings its own symbols. certificate, certificate_key: files in PEM; with them
+    the addresses are https and wss.
     """
 
     def __init__(
@@ -107,6 +110,9 @@ class Exchange:
         history: int = 5000,
         log_size: int = 10_000,
         clock_ms: Callable[[], int] | None = None,
+        market: Source | None = None,
+        certificate: str | PathLike[str] | None = None,
+        certificate_key: str | PathLike[str] | None = None,
     ) -> None:
         if merge_ms < 0:
             raise ValueError(f"merge_ms {merge_ms}: 0 or more")
@@ -121,17 +127,25 @@ class Exchange:
         self.secret = secret
         self._wall = clock_ms if clock_ms is not None else _wall_ms
         self._control = control
+        self._run_source = market is not None and updates_per_second > 0
         self._host = host
         self._port = port
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate, certificate_key)
+        self.source = market
         self.venue = Venue(
-            seed=seed, symbols=symbols, levels=levels, history=history, clock_ms=self.clock_ms
+            seed=seed,
+            symbols=symbols if market is None else market.contracts(),
+            levels=levels,
+            history=history,
+            clock_ms=self.clock_ms,
+            book_type=Book if market is None else market.book_type,
+            filled=market is None or market.filled,
         )
         self.venue.ids_as_int = self.variations.ids == "int"
-        currencies = {one.contract.settle for one in self.venue.markets.values()}
-        self.account = self.add_account(
-            access_key, secret, {currency: Decimal(balance) for currency in sorted(currencies)}
-        )
-        self.faults = Faults(self.clock_ms, list(self.venue.markets))
+        self.faults = Faults(self.clock_ms, list(self.venue.markets), self, seed)
         self._hub = Hub(
             self.venue,
             self.faults,
@@ -143,7 +157,8 @@ class Exchange:
             log=self._log_message,
         )
         self.venue.listener = self._hub
-        self.faults.bind_cut(self._hub.cut)
+        if market is not None:
+            market.attach(self.venue)
         self._rest = Rest(
             self.venue,
             self.faults,
@@ -152,9 +167,23 @@ class Exchange:
             lenient_auth=lenient_auth,
             strict_clock=strict_clock,
         )
-        self._pacer = Pacer(self.venue, self._hub, self.faults, updates_per_second)
-        self._task: asyncio.Task[None] | None = None
+        currencies = {one.contract.settle for one in self.venue.markets.values()}
+        self.account = self.add_account(
+            access_key, secret, {currency: Decimal(balance) for currency in sorted(currencies)}
+        )
+        self._front = Front(self._rest, self._hub, self.faults, self.limits, self._log)
+        self._stepper = Stepper(self._hub)
+        self._pacer = Pacer(
+            self.venue,
+            self._hub,
+            self.faults,
+            updates_per_second if market is None else 0,
+            sets_prices=market is None or not market.sets_prices,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reopening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
         self.rest_url = ""
         self.ws_url = ""
 
@@ -170,27 +199,41 @@ class Exchange:
     async def start(self) -> None:
         """Bind the port and let the market run."""
         app = web.Application(client_max_size=MOST_BODY)
-        app.router.add_get("/edge", self._edge)
-        app.router.add_get("/ws", self._edge)
-        app.router.add_route("*", "/{tail:.*}", self._http)
+        app.router.add_get("/edge", self._front.edge)
+        app.router.add_get("/ws", self._front.edge)
+        if self._control:
+            app.router.add_route("*", "/sim/{tail:.*}", self._control_answer)
+        app.router.add_route("*", "/{tail:.*}", self._front.http)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.rest_url = f"http://{host}:{port}"
-        self.ws_url = f"ws://{host}:{port}/edge"
-        self._task = asyncio.create_task(self._pacer.run(), name="exchange pacer")
+        await self._listen()
+        host, self._port = self._runner.addresses[0][:2]
+        tail = "s" if self._tls is not None else ""
+        self.rest_url = f"http{tail}://{host}:{self._port}"
+        self.ws_url = f"ws{tail}://{host}:{self._port}/edge"
+        self._tasks = [asyncio.create_task(self._pacer.run(), name="exchange pacer")]
+        if self.source is not None and self._run_source:
+            self._tasks.append(asyncio.create_task(self.source.run(), name="exchange market"))
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
+        self._site = web.TCPSite(
+            self._runner, self._host, self._port, ssl_context=self._tls, reuse_address=True
+        )
+        await self._site.start()
 
     async def stop(self) -> None:
         """Close every connection and the port."""
         failure: Exception | None = None
-        if self._task is not None:
-            self._task.cancel()
-            (ended,) = await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        self._front.stopping.set()
+        tasks, self._tasks = self._tasks, []
+        if self._reopening is not None:
+            tasks.append(self._reopening)
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):  # the market stopped by a bug: do not hide it
-                failure = ended
+                failure = failure or ended
         for session in list(self._hub.sessions):
             session.transport.abort()
         if self._runner is not None:
@@ -213,7 +256,56 @@ class Exchange:
         permissions: str = "AOT",
     ) -> Account:
         """Another account; permissions out of A, O, T (protocol.md 14)."""
-        return self.venue.add_account(access_key, secret, balances, permissions)
+        account = self.venue.add_account(access_key, secret, balances, permissions)
+        self._hub.key_made_ms[account.uid] = self.clock_ms()
+        return account
+
+    def change_key(
+        self,
+        access_key: str,
+        *,
+        expired: bool | None = None,
+        addresses: Iterable[str] | None = None,
+        permissions: str | None = None,
+        access_denied: bool | None = None,
+    ) -> None:
+        """Switches of one key at run time: 402, 406, 701 to 704, 511; None leaves one alone."""
+        account = self.venue.keys.get(access_key)
+        if account is None:
+            raise ValueError("this access key has no account")
+        if permissions is not None:
+            if not set(permissions) <= set("AOT"):
+                raise ValueError(f"permissions {permissions[:20]!r}: out of A, O and T")
+            account.permissions = frozenset(permissions)
+        if expired is not None:
+            account.expired = expired
+        if addresses is not None:
+            account.addresses = tuple(addresses)
+        if access_denied is not None:
+            account.access_denied = access_denied
+
+    def change_contract(
+        self, symbol: str, *, api_allowed: bool | None = None, state: int | None = None
+    ) -> None:
+        """Open or close a contract for orders at run time (1002, 6005); push.contract follows."""
+        self._book(symbol)
+        market = self.venue.markets[symbol]
+        if state is not None and not 0 <= state <= 4:
+            raise ValueError(f"state {state}: 0 to 4")
+        if api_allowed is not None:
+            market.contract.api_allowed = api_allowed
+        if state is not None:
+            market.contract.state = state
+        self._hub.publish_contract(market)
+
+    def change_limits(self, **changes: Any) -> None:
+        """Limits at run time, by their names in Limits."""
+        _change(self.limits, changes)
+
+    def change_variations(self, **changes: Any) -> None:
+        """Variations at run time, by their names in Variations."""
+        _change(self.variations, changes)
+        self.venue.ids_as_int = self.variations.ids == "int"
 
     def book(self, symbol: str) -> BookView:
         """The book now."""
@@ -252,11 +344,44 @@ class Exchange:
         if not 0 <= count <= 100_000:
             raise ValueError(f"count {count}: 0 to 100000")
         names = list(self.venue.markets) if symbol is None else [symbol]
-        for name in names:
+        if self.source is not None:
             for _ in range(count):
-                self.venue.step(self.venue.markets[name])
+                self.source.step(symbol)
+        for name in names:
+            if self.source is None:
+                for _ in range(count):
+                    self.venue.step(self.venue.markets[name])
             self.flush(name)
         return {name: self._book(name).version for name in names}
+
+    async def step_handled(
+        self,
+        count: int = 1,
+        symbol: str | None = None,
+        *,
+        handled: Handled = "pong",
+        seconds: float = 5.0,
+    ) -> dict[str, int]:
+        """As step(), one movement at a time, each waiting until the clients have handled what it
+        sent them (stepping.py says what that means); TimeoutError after `seconds` of waiting."""
+        reached: dict[str, int] = {}
+        for _ in range(count):
+            await self._stepper.move(lambda: reached.update(self.step(1, symbol)), handled, seconds)
+        return reached
+
+    async def act_handled(
+        self,
+        action: Callable[[], object],
+        *,
+        handled: Handled = "pong",
+        seconds: float = 5.0,
+    ) -> int:
+        """Any action (a trade, a fault, an order), then the same wait; returns the sockets told."""
+        return await self._stepper.move(action, handled, seconds)
+
+    def handled(self) -> None:
+        """Ends the wait of step_handled(handled="control")."""
+        self._stepper.handled()
 
     def flush(self, symbol: str) -> None:
         """Send merged frames now instead of at the end of their window."""
@@ -272,6 +397,8 @@ class Exchange:
 
     @updates_per_second.setter
     def updates_per_second(self, rate: float) -> None:
+        if self.source is not None:
+            raise ValueError("updates_per_second: this market's movements come from elsewhere")
         self._pacer.set_rate(rate)
 
     @property
@@ -284,6 +411,63 @@ class Exchange:
         if merge_ms < 0:
             raise ValueError(f"merge_ms {merge_ms}: 0 or more")
         self._hub.merge_ms = merge_ms
+
+    # What faults do to the venue as a whole (faults.Ground)
+
+    def cut(self, symbol: str | None) -> int:
+        """See Faults.cut."""
+        chosen = self._hub.watching(symbol)
+        for session in chosen:
+            session.transport.abort()
+        return len(chosen)
+
+    def half_open(self, symbol: str | None) -> int:
+        """See Faults.half_open."""
+        chosen = self._hub.watching(symbol)
+        for session in chosen:
+            session.half_open = True
+        return len(chosen)
+
+    def slow_read(self, symbol: str | None, seconds: float) -> int:
+        """See Faults.slow_read."""
+        chosen = self._hub.watching(symbol)
+        for session in chosen:
+            session.slow_read(seconds)
+        return len(chosen)
+
+    def version_gap(self, symbol: str, versions: int) -> None:
+        """See Faults.version_gap."""
+        self._hub.version_gap(symbol, versions)
+
+    def clock_jump(self, ms: int) -> None:
+        """See Faults.clock_jump."""
+        self.clock_offset_ms += ms
+
+    def ban(self, seconds: float, how: How) -> int:
+        """See Faults.ban."""
+        if self._runner is None or self._runner.server is None:
+            raise ValueError("ban: the exchange is not open")
+        if self._reopening is not None:  # the ban that stands goes on
+            return 0
+        sessions = len(self._hub.sessions)
+        if how == "403":
+            self._front.banned = True
+            self.cut(None)
+        else:
+            for connection in self._runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+        self._reopening = asyncio.create_task(self._serve_ban(seconds, how), name="exchange ban")
+        return sessions
+
+    async def _serve_ban(self, seconds: float, how: How) -> None:
+        if how == "refuse" and self._site is not None:
+            await self._site.stop()
+        await asyncio.sleep(seconds)
+        if how == "refuse":
+            await self._listen()
+        self._front.banned = False
+        self._reopening = None
 
     def state(self) -> dict[str, Any]:
         """A summary for the control endpoint."""
@@ -298,6 +482,7 @@ class Exchange:
             "steps_skipped": self._pacer.skipped,
             "requests": len(self.requests),
             "faults": len(self.faults.log),
+            "market": {} if self.source is None else self.source.state(),
             "symbols": {
                 name: {
                     "version": market.book.version,
@@ -309,57 +494,20 @@ class Exchange:
             },
         }
 
-    # HTTP
+    # The control endpoint and the log
 
-    async def _http(self, request: web.Request) -> web.StreamResponse:
-        raw_path, _, raw_query = request.raw_path.partition("?")
-        path = unquote(raw_path)
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return self._reply(request, path, raw_query, b"", 413, _failure(600, "body too large"))
-        remote = request.remote or ""
-        if self._control and path.startswith("/sim/"):
-            return self._control_answer(request, path, raw_query, body, remote)
-        before = self.faults.take_rest("http_status", path=path)
-        if before is not None and not before.after_execute:
-            text = _failure(before.status, "injected before executing")
-            return self._reply(request, path, raw_query, body, before.status, text)
-        try:
-            answer = self._rest.answer(
-                request.method, path, raw_query, request.headers, body, remote
-            )
-            status, text = answer.http, answer.text
-        except Exception as error:  # the exchange must survive anything a client sends
-            LOGGER.exception("%s %s", request.method, path)
-            status, text = 500, _failure(500, f"System internal error! {type(error).__name__}")
-        if before is not None:
-            status, text = before.status, _failure(before.status, "injected after executing")
-        if self.faults.take_rest("lose_answer", path=path) is not None:
-            self._log(request, path, raw_query, body, 0, "")
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
-        return self._reply(request, path, raw_query, body, status, text)
-
-    def _control_answer(
-        self, request: web.Request, path: str, raw_query: str, body: bytes, remote: str
-    ) -> web.Response:
+    async def _control_answer(self, request: web.Request) -> web.Response:
+        raw_query = request.raw_path.partition("?")[2]
         status = 200
         try:
-            if remote not in LOOPBACK:
+            if request.remote not in LOOPBACK:
                 raise Refused(403, "control is for loopback only", http=403)
-            answer = control(self, request.method, path, raw_query, body)
+            body = await request.read()
+            answer = await control(self, request.method, request.path, raw_query, body)
             text = wire.dumps({"success": True, "code": 0, "data": answer})
         except Refused as refused:
             status = refused.http if refused.http != 200 else 400
-            text = _failure(refused.code, refused.text())
-        return web.Response(text=text, status=status, content_type=JSON)
-
-    def _reply(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int, text: str
-    ) -> web.Response:
-        self._log(request, path, query, body, status, text)
+            text = failure(refused.code, refused.text())
         return web.Response(text=text, status=status, content_type=JSON)
 
     def _log(
@@ -378,28 +526,6 @@ class Exchange:
             )
         )
 
-    # WebSocket
-
-    async def _edge(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=MOST_BODY, timeout=0.5)
-        if not socket.can_prepare(request).ok:
-            return web.Response(text=_failure(400, "a WebSocket is expected"), status=400)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        session = Session(transport, self.faults, self.limits)
-        self._hub.open(session)
-        try:
-            async for message in socket:
-                if message.type == WSMsgType.TEXT:
-                    self._hub.handle(session, message.data)
-                elif message.type == WSMsgType.BINARY:
-                    self._hub.handle(session, message.data.decode("utf-8", "replace"))
-        finally:
-            self._hub.closed(session)
-        return socket
-
     def _log_message(self, method: str, text: str) -> None:
         body = "" if method == "login" else text[:LONGEST_LOGGED]
         self.requests.append(
@@ -413,8 +539,14 @@ async def serve(**settings: Any) -> None:
         await asyncio.Event().wait()
 
 
-def _failure(code: int, message: str) -> str:
-    return wire.dumps({"success": False, "code": code, "message": message})
+def _change(settings: Any, changes: dict[str, Any]) -> None:
+    """Set members of a dataclass; ValueError for a name or a type it does not have."""
+    known = {field.name for field in fields(settings)}
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"{name[:40]!r} is unknown; known are {', '.join(sorted(known))}")
+    for name, value in changes.items():
+        setattr(settings, name, value)
 
 
 def _wall_ms() -> int:

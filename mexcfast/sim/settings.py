@@ -10,8 +10,9 @@ from typing import Literal
 class Limits:
     """Limits of protocol.md 4 and 5.2. None switches one off; `time_scale` shortens the waits.
 
-    A time_scale of 0.01 turns the 30 s, 60 s and 24 h rules into 0.3 s, 0.6 s and 864 s. Request
-    budgets and the message rate are not scaled.
+    A time_scale of 0.01 turns the 30 s, 60 s and 24 h rules into 0.3 s, 0.6 s and 864 s; the age
+    of keys and the windows of request budgets are scaled too, the message rate is not. Signatures
+    have their switch in Exchange(lenient_auth=True), permissions and addresses in change_key().
     """
 
     rest_budgets: bool = True
@@ -22,6 +23,10 @@ class Limits:
     no_subscription_seconds: float | None = 30.0
     no_ping_seconds: float | None = 60.0
     max_age_seconds: float | None = 86_400.0
+    key_age_seconds: float | None = 90 * 86_400.0
+    """Keys without a bound address expire at this age (402)."""
+    clock_window: bool = True
+    """Refuse requests and logins whose time is outside the window (513)."""
     write_buffer_bytes: int | None = 8 * 1024 * 1024
     """A client that reads slower than this is cut."""
     time_scale: float = 1.0
@@ -37,6 +42,7 @@ class Limits:
             no_subscription_seconds=None,
             no_ping_seconds=None,
             max_age_seconds=None,
+            key_age_seconds=None,
         )
 
 
@@ -48,6 +54,10 @@ class Variations:
     ts: Literal["number", "string", "absent"] = "number"
     channel: Literal["first", "last"] = "last"
     deal_shape: Literal["list", "object"] = "list"
+    full_channel: Literal["depth.full", "depth"] = "depth.full"
+    """Channel of depth.full pushes; some clients know them as push.depth (protocol.md 7.5)."""
+    rest_deal_ids: bool = False
+    """REST deals carry the id and engine time of pushed ones, as one client has seen live."""
     level_elements: Literal[2, 3] = 3
     ack: Literal["success", "code", "absent"] = "success"
     create_reply: Literal["object", "string", "int"] = "object"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -19,108 +18,12 @@ from mexcfast.sim.candles import INTERVALS
 from mexcfast.sim.checks import Params, Refused, check_clock, decode_json, signature
 from mexcfast.sim.faults import Faults
 from mexcfast.sim.matching import BUY, SELL, Commit
+from mexcfast.sim.session import FILTER_KEYS, Session, Topic
 from mexcfast.sim.settings import Limits, Variations
 from mexcfast.sim.venue import Listener, Market, PublicDeal, Venue, next_settle_ms
 
-#: (channel, symbol or "", extra); extra is "zip"/"raw", limit, step or interval.
-Topic = tuple[str, str, str]
-
-FILTER_KEYS = frozenset(
-    ("order", "order.deal", "position", "plan.order", "stop.order", "stop.planorder",
-     "risk.limit", "adl.level", "asset")
-)  # fmt: skip
 WITHOUT_RULES = frozenset(("asset", "adl.level"))
 STEP_LEVELS = 20
-
-
-class Session:
-    """One client connection."""
-
-    def __init__(self, transport: asyncio.Transport, faults: Faults, limits: Limits) -> None:
-        self.transport = transport
-        self.topics: dict[Topic, bool] = {}
-        self.account: Account | None = None
-        self.filters: dict[str, frozenset[str] | None] | None = None
-        """None: everything. Otherwise channel to symbols (None: all symbols)."""
-        self.quiet = False
-        """Logged in with subscribe:false: nothing outside the filter."""
-        now = time.monotonic()
-        self.opened = now
-        self.last_ping = now
-        self.idle_since = now
-        """Opening, or when the last subscription went away."""
-        self.messages: deque[float] = deque()
-        self._faults = faults
-        self._limit = limits.write_buffer_bytes
-        self._swap: dict[tuple[str, str], bytes] = {}
-        self._waiting: dict[tuple[str, str], list[bytes]] = {}
-
-    def push(self, channel: str, symbol: str, frame: bytes) -> None:
-        """Send a frame of a channel, faults permitting."""
-        if not self._faults.frames and not self._swap and not self._waiting:
-            self.write(frame)
-        else:
-            self._push_with_faults(channel, symbol, frame)
-
-    def write(self, frame: bytes) -> None:
-        """Bytes to the socket; a reader that is too slow is cut."""
-        transport = self.transport
-        if transport.is_closing():
-            return
-        transport.write(frame)
-        if self._limit is not None and transport.get_write_buffer_size() > self._limit:
-            transport.abort()
-
-    def close(self) -> None:
-        """Close frame without a code, then the connection (5.2)."""
-        if not self.transport.is_closing():
-            self.transport.write(b"\x88\x00")
-            self.transport.close()
-
-    def _push_with_faults(self, channel: str, symbol: str, frame: bytes) -> None:
-        key = (channel, symbol)
-        rule = self._faults.take_frame(channel, symbol)
-        kind = rule.kind if rule is not None else ""
-        if kind == "drop":
-            return
-        if kind == "delay" and rule is not None:
-            if key in self._waiting:
-                self._waiting[key].append(frame)
-            else:
-                self._waiting[key] = [frame]
-                loop = asyncio.get_running_loop()
-                loop.call_later(rule.seconds, self._release, key)
-            return
-        if kind == "reorder" and key not in self._swap:
-            self._swap[key] = frame
-            return
-        self._queue(key, frame)
-        if kind == "duplicate":
-            self._queue(key, frame)
-        if key in self._swap:
-            self._queue(key, self._swap.pop(key))
-
-    def _queue(self, key: tuple[str, str], frame: bytes) -> None:
-        """Behind the frames that are held back, if any."""
-        if key in self._waiting:
-            self._waiting[key].append(frame)
-        else:
-            self.write(frame)
-
-    def _release(self, key: tuple[str, str]) -> None:
-        for frame in self._waiting.pop(key, ()):
-            self.write(frame)
-
-    def wants(self, channel: str, symbol: str) -> bool:
-        """Whether the personal filter lets a private push through (8.2)."""
-        if self.filters is None:
-            return not self.quiet
-        if channel not in FILTER_KEYS:
-            return not self.quiet
-        if channel not in self.filters:
-            return False
-        symbols = self.filters[channel]
-        return symbols is None or not symbol or symbol in symbols
 
 
 class Hub(Listener):
@@ -146,6 +49,8 @@ class Hub(Listener):
         self.stamp_ns = stamp_ns
         self.strict_clock = strict_clock
         self.sessions: set[Session] = set()
+        self.key_made_ms: dict[int, int] = {}
+        """When each account's key was made, for keys that age."""
         self.frames_sent = 0
         self._log = log
         self._subscribers: dict[Topic, dict[Session, bool]] = {}
@@ -175,21 +80,33 @@ class Hub(Listener):
         session.topics.clear()
         if session.account is not None:
             self._private.get(session.account.uid, set()).discard(session)
+        session.gone()
 
-    def cut(self, symbol: str | None) -> int:
-        """Abort connections, all or those that watch a symbol; returns how many."""
-        chosen = [
+    def watching(self, symbol: str | None) -> list[Session]:
+        """The sessions that watch a symbol, or all."""
+        return [
             session
             for session in self.sessions
             if symbol is None or any(topic[1] == symbol for topic in session.topics)
         ]
-        for session in chosen:
-            session.transport.abort()
-        return len(chosen)
+
+    def version_gap(self, symbol: str, versions: int) -> None:
+        """Number the book anew, further on; nobody is told."""
+        book = self.venue.markets[symbol].book
+        self.flush_depth(self.venue.markets[symbol])
+        book.commits.clear()
+        book.version += versions
+        self._flushed[symbol] = book.version
 
     def enforce_limits(self) -> None:
         """Close what is silent, idle or too old (5.2)."""
         limits, now, scale = self.limits, time.monotonic(), self.limits.time_scale
+        key_age = limits.key_age_seconds
+        if key_age is not None:
+            oldest = self.venue.clock_ms() - key_age * scale * 1000
+            for account in self.venue.accounts.values():
+                if not account.addresses and self.key_made_ms.get(account.uid, oldest) < oldest:
+                    account.expired = True
         for session in list(self.sessions):
             idle = not session.topics and session.account is None
             for since, allowed in (
@@ -205,6 +122,8 @@ class Hub(Listener):
 
     def handle(self, session: Session, text: str) -> None:
         """One message; every kind of bad input is answered with rs.error."""
+        if session.half_open:
+            return
         now = time.monotonic()
         allowed = self.limits.messages_per_second
         if allowed is not None:
@@ -224,6 +143,9 @@ class Hub(Listener):
             if method.lower() == "ping":
                 self._ping(session)
                 return
+            if method == "sim.handled":  # step mode: the client says so itself
+                session.heard("message")
+                return
             self._log(method, text)
             if method in self._commands:
                 self._commands[method](session, message)
@@ -237,9 +159,11 @@ class Hub(Listener):
             if not method:
                 self._log("", text)
             session.write(self._frame("rs.error", wire.dumps(refused.text())))
+        session.heard("message")
 
     def _ping(self, session: Session) -> None:
         session.last_ping = time.monotonic()
+        session.heard("message")
         now = self.venue.clock_ms()
         frame = wire.text_frame(f'{{"channel":"pong","data":{now},"ts":{now}}}')
         session.write(frame)
@@ -264,7 +188,10 @@ class Hub(Listener):
                 raise Refused(401)
             if account.expired:
                 raise Refused(402)
-            check_clock(req_time, None, self.venue.clock_ms(), self.strict_clock)
+            if account.addresses and session.remote not in account.addresses:
+                raise Refused(406)
+            if self.limits.clock_window:
+                check_clock(req_time, None, self.venue.clock_ms(), self.strict_clock)
             if given != signature(account.secret, key, req_time):
                 raise Refused(602)
         except Refused as refused:
@@ -571,6 +498,8 @@ class Hub(Listener):
             data = wire.dumps(market.candles.push(extra, candle))
         else:
             return None
+        if channel == "depth.full":
+            channel = self.variations.full_channel
         return self._envelope(f"push.{channel}", data, symbol)
 
     def _step_data(self, market: Market, step: str, elements: int, now: int) -> str:
@@ -584,6 +513,10 @@ class Hub(Listener):
         )
 
     # Private pushes
+
+    def hears(self, account: Account) -> bool:
+        """Whether a session is logged in for an account."""
+        return bool(self._private.get(account.uid))
 
     def on_private(self, account: Account, channel: str, data: dict[str, Any], symbol: str) -> None:
         """One push to every logged-in session of the account that wants it."""

@@ -155,6 +155,10 @@ class Listener:
     def on_deals(self, market: Market, deals: list[PublicDeal]) -> None:
         """One action traded."""
 
+    def hears(self, account: Account) -> bool:
+        """Whether anybody listens to an account; if not, its pushes are not even made."""
+        return True
+
     def on_private(self, account: Account, channel: str, data: dict[str, Any], symbol: str) -> None:
         """A push for one account; symbol is empty for account-wide news, data for none."""
 
@@ -179,10 +183,12 @@ class Venue:
         self,
         *,
         seed: int,
-        symbols: int | Iterable[str],
+        symbols: int | Iterable[str | Contract],
         levels: int,
         history: int,
         clock_ms: Callable[[], int],
+        book_type: type[Book] = Book,
+        filled: bool = True,
     ) -> None:
         if not 2 <= levels <= 1400:
             raise ValueError(f"levels {levels}: 2 to 1400 (the venue keeps 1500 a side)")
@@ -217,9 +223,10 @@ class Venue:
             if start is None:
                 raise ValueError(f"{contract.symbol}: start price is between two ticks")
             first = 26_000_000_000 + self._rng.randrange(1_000_000_000)
-            book = Book(contract.symbol, first, keep=max(history, 1000))
+            book = book_type(contract.symbol, first, keep=max(history, 1000))
             flow = Flow(book, start, levels, seed, self._next_crowd_id)
-            flow.fill_book()
+            if filled:
+                flow.fill_book()
             market = Market(contract, book, flow, start, clock_ms())
             market.snapshot_insurance(clock_ms(), ZERO)
             self.markets[contract.symbol] = market
@@ -307,6 +314,15 @@ class Venue:
         """One action of the order flow."""
         self._after(market, market.flow.step(), None)
         self.react()
+
+    def crowd_did(self, market: Market, result: Result) -> None:
+        """Tell and settle what a market source did to the book on its own."""
+        self._after(market, result, None)
+        self.react()
+
+    def next_crowd_id(self) -> int:
+        """An order id for another participant."""
+        return self._next_crowd_id()
 
     def trade(self, symbol: str, side: int, volume: int) -> int:
         """A market order of another participant; returns the contracts traded."""
@@ -688,16 +704,22 @@ class Venue:
 
     def push_order(self, account: Account, order: Order) -> None:
         """push.personal.order."""
+        if not self.listener.hears(account):
+            return
         data = order.wire(push=True, as_int=self.ids_as_int)
         self.listener.on_private(account, "order", data, order.contract.symbol)
 
     def push_position(self, account: Account, position: Position) -> None:
         """push.personal.position."""
+        if not self.listener.hears(account):
+            return
         data = self.position_wire(account, position, push=True)
         self.listener.on_private(account, "position", data, position.contract.symbol)
 
     def push_asset(self, account: Account, currency: str) -> None:
         """push.personal.asset."""
+        if not self.listener.hears(account):
+            return
         self.listener.on_private(account, "asset", account.asset(currency), "")
 
     def position_wire(self, account: Account, position: Position, *, push: bool) -> dict[str, Any]:

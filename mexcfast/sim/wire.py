@@ -52,18 +52,24 @@ def dumps(value: Any) -> str:
 
 def text_frame(text: str) -> bytes:
     """One unmasked, unfragmented WebSocket text frame (RFC 6455 5.2)."""
-    return _frame(0x81, text.encode())
+    return frame(0x81, text.encode())
 
 
 def gzip_frame(text: str) -> bytes:
     """One binary frame holding gzip, for a subscription that asked for it (protocol.md 5.3)."""
-    return _frame(0x82, gzip.compress(text.encode(), 1, mtime=0))
+    return frame(0x82, gzip.compress(text.encode(), 1, mtime=0))
 
 
-def _frame(first: int, payload: bytes) -> bytes:
+def frame(first: int, payload: bytes) -> bytes:
+    """One frame with this first byte."""
     size = len(payload)
     if size < 126:
         return bytes((first, size)) + payload
     if size < 65536:
         return bytes((first, 126)) + size.to_bytes(2, "big") + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def split_frame(data: bytes) -> tuple[int, bytes]:
+    """(first byte, payload) of a frame made here."""
+    return data[0], data[{126: 4, 127: 10}.get(data[1], 2) :]

@@ -101,6 +101,10 @@ def test_watch_shows_books_in_plain_text() -> None:
     (["watch", "BTC_USDT", "--sim", "--endpoint", "http://127.0.0.1:9"], 2, "exclude"),
     (["sim", "--port", "70000"], 2, "port"),
     (["sim", "--port", "0", "--symbols", "NOPE"], 1, "NOPE"),
+    (["sim", "--port", "0", "--replay", "nowhere.jsonl"], 1, "nowhere.jsonl"),
+    (["sim", "--replay", "a", "--script", "b"], 2, "exclude"),
+    (["paper", "BTC_USDT"], 2, "what to mirror"),
+    (["paper", "BTC_USDT", "--endpoint", "http://127.0.0.1:9"], 1, "does not answer"),
     (["demo", "--rate", "1"], 2, "rate"),
 ])
 def test_bad_input_is_named_in_one_line(arguments: list[str], code: int, says: str) -> None:
