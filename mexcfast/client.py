@@ -19,17 +19,23 @@ from mexcfast.core.events import (
     Ticker,
     Tickers,
 )
+from mexcfast.core.intent import RiskLimits
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError
 from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.net.account_api import AccountApi
 from mexcfast.net.clock import Clock
+from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
+from mexcfast.net.journal import Journal
+from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
+from mexcfast.net.positions_api import PositionsApi
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
@@ -100,9 +106,12 @@ class MarketData:
 class Trader:
     """The private side: orders over REST, own events over the private socket."""
 
-    def __init__(self, executor: Executor, pool: Pool, signer: Signer | None,
-                 clock: Clock) -> None:
-        self.orders = Orders(executor)
+    def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
+                 journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
+        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
+        self.conditional = Conditional(executor, self.orders.contracts)
+        self.account = AccountApi(executor)
+        self.positions = PositionsApi(executor)
         self._pool = pool
         self._signer = signer
         self._clock = clock
@@ -118,6 +127,23 @@ class Trader:
                               f"{SECRET_VARIABLE} and use Client.from_env()")
         await self._pool.login(self._signer, self._clock.venue_ms, listener)
 
+    async def start(self, listener: Listener | None = None, *,
+                    settle_within_s: float | None = 60.0) -> None:
+        """Log in, follow own orders, settle whatever an earlier run left in doubt.
+
+        Returns when trading is ready; Unknown outcomes are settled in the background from now on.
+        listener: told of own events too, after the orders are up to date.
+        """
+        await self.listen(self.orders.feed)
+        if listener is not None:
+            await self.listen(listener)
+        self.orders.watch_stream(self._logged_in)
+        await self.orders.start(settle_within_s=settle_within_s)
+
+    async def _logged_in(self) -> None:
+        if self._pool.private is not None:
+            await self._pool.private.logged_in.wait()
+
 
 class Client:
     """MEXC futures: market data, orders and own events of one endpoint.
@@ -127,10 +153,14 @@ class Client:
 
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
+    journal: a path, or a Journal, where orders are written before they leave; then start() must
+    be awaited before trading. limits: what no order may exceed.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
-                 secret: str | None = None, *, streams: StreamSettings | None = None) -> None:
+                 secret: str | None = None, *, streams: StreamSettings | None = None,
+                 journal: Journal | str | os.PathLike[str] | None = None,
+                 limits: RiskLimits | None = None) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -141,7 +171,10 @@ class Client:
         self._executor = Executor(self.endpoint, signer, self._clock)
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
         self.market = MarketData(self._pool)
-        self.trader = Trader(self._executor, self._pool, signer, self._clock)
+        self.market_api = MarketApi(self._executor)
+        if journal is not None and not isinstance(journal, Journal):
+            journal = Journal(journal)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -169,6 +202,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self.trader.orders.close()
         await self._pool.close()
         await self._executor.close()
 
@@ -185,6 +219,21 @@ class Client:
     def orders(self) -> Orders:
         """Placing, changing, cancelling and asking for orders."""
         return self.trader.orders
+
+    @property
+    def conditional(self) -> Conditional:
+        """Plan, TP/SL and trailing orders."""
+        return self.trader.conditional
+
+    @property
+    def account(self) -> AccountApi:
+        """Balances, transfers, fees, analysis over REST."""
+        return self.trader.account
+
+    @property
+    def positions(self) -> PositionsApi:
+        """Positions, leverage, margin over REST."""
+        return self.trader.positions
 
     def book(self, symbol: str) -> BookFeed:
         """MarketData.book"""
@@ -209,3 +258,7 @@ class Client:
     async def listen(self, listener: Listener) -> None:
         """Trader.listen"""
         await self.trader.listen(listener)
+
+    async def start(self, listener: Listener | None = None, **more: Any) -> None:
+        """Trader.start"""
+        await self.trader.start(listener, **more)

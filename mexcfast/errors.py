@@ -5,6 +5,9 @@
     ├── ConfigError             a key, a setting or an environment variable is missing or malformed
     ├── IntentError             an order or parameter refused before sending (also a ValueError)
     ├── BudgetSpent             the venue's budget is used up and the caller chose not to wait
+    ├── Dropped                 taken out of the queue before it was sent: replaced or too old
+    ├── NotReady                trading was asked for before earlier orders were settled
+    ├── JournalError            the journal of orders cannot be read, written or trusted
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
@@ -51,15 +54,18 @@ __all__ = [
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
+    "Dropped",
     "EdgeError",
     "FrameError",
     "InsufficientBalance",
     "IntentError",
+    "JournalError",
     "LimitExceeded",
     "MaintenanceError",
     "MexcfastError",
     "NetworkError",
     "NotFound",
+    "NotReady",
     "OrderRejected",
     "ParameterError",
     "PermissionDenied",
@@ -120,6 +126,30 @@ class BudgetSpent(MexcfastError):
 
     def __str__(self) -> str:
         return f"budget {self.group!r} is used up; next slot in {self.wait_ns / 1e6:.1f} ms"
+
+
+class Dropped(MexcfastError):
+    """A queued request was taken out before it was sent.
+
+    reason: "replaced" by a newer one with the same key, "kept" because an older one with the same
+    key waits, or "outdated" because it waited too long.
+    """
+
+    def __init__(self, reason: str, waited_ns: int = 0) -> None:
+        super().__init__(reason, waited_ns)
+        self.reason = reason
+        self.waited_ns = waited_ns
+
+    def __str__(self) -> str:
+        return f"not sent: {self.reason} after {self.waited_ns / 1e6:.1f} ms in the queue"
+
+
+class NotReady(MexcfastError):
+    """Orders of an earlier run are not settled yet: await Orders.start() first."""
+
+
+class JournalError(MexcfastError):
+    """The journal of orders cannot be read, written or trusted. Names the file and the reason."""
 
 
 class BookError(MexcfastError, ValueError):

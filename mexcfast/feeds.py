@@ -95,12 +95,16 @@ class BookFeed:
 
 
 class _EventBell(_Bell):
-    def __init__(self, bound: int) -> None:
+    def __init__(self, topic: Topic, bound: int) -> None:
         super().__init__()
+        # candles of all intervals of a contract come on one channel
+        self._interval = dict(topic.params).get("interval")
         self.events: deque[Event] = deque(maxlen=bound)
         self.dropped = 0
 
     def on_event(self, event: Event) -> None:
+        if self._interval is not None and getattr(event, "interval", None) != self._interval:
+            return
         self.dropped += len(self.events) == self.events.maxlen
         self.events.append(event)
         self.ring()
@@ -131,7 +135,7 @@ class EventFeed(Generic[E]):
             await iterator.aclose()  # type: ignore[attr-defined]
 
     async def __aiter__(self) -> AsyncIterator[E]:
-        bell = _EventBell(self._bound)
+        bell = _EventBell(self._topic, self._bound)
         self._pool.subscribe(bell, self._topic)
         try:
             while True:

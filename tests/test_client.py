@@ -111,6 +111,22 @@ def test_event_feeds_of_every_public_channel_deliver() -> None:
     on_exchange(story, keys=False)
 
 
+def test_candle_feeds_of_one_contract_keep_their_intervals_apart() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        async def some(interval: str) -> set[str | None]:
+            seen = []
+            async with aclosing(client.market.kline("BTC_USDT", interval).__aiter__()) as candles:
+                async for candle in candles:
+                    seen.append(candle.interval)
+                    if len(seen) == 3:
+                        return set(seen)
+            return set()
+
+        assert await asyncio.gather(some("Min1"), some("Min5")) == [{"Min1"}, {"Min5"}]
+
+    on_exchange(story, keys=False, updates_per_second=200)
+
+
 def test_a_slow_consumer_loses_the_oldest_and_knows_it() -> None:
     async def story(venue: Exchange, client: mx.Client) -> None:
         feed = client.deals("BTC_USDT", every=True, bound=2)

@@ -58,6 +58,6 @@ def test_every_printed_command_exists(readme: str) -> None:
     names = set(re.findall(r"^    mexcfast (\w+)", readme, re.M))
     assert names >= {"demo", "watch", "sim"}
     for name in names:
-        done = subprocess.run([sys.executable, "-m", "mexcfast.cli", name, "--help"],
+        done = subprocess.run([sys.executable, "-P", "-m", "mexcfast.cli", name, "--help"],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr

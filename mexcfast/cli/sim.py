@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
+import mexcfast
 from mexcfast.errors import ConnectFailed, ParameterError
 from mexcfast.sim import Exchange
 from mexcfast.sim.replay import Replay
@@ -123,9 +126,13 @@ class ChildExchange:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        # This very package in the child too, whatever directory we were started from.
+        home = str(Path(mexcfast.__file__).parent.parent)
+        path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mexcfast.cli", *self._arguments, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, start_new_session=True)
+            sys.executable, "-P", "-m", "mexcfast.cli", *self._arguments,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path})
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:

@@ -9,6 +9,7 @@ from mexcfast.core.ticks cimport (
     Fixed, MAX_SCALE, as_double, fixed_from_object, mul_overflows, POW10, rescale,
 )
 
+from importlib import import_module
 from operator import index
 
 cdef enum:
@@ -19,23 +20,76 @@ cdef extern from *:
 
 
 cdef inline uint32_t find(const Side* s, int64_t key) noexcept nogil:
-    """Index of the first key >= key: a short walk from the best level, then bisection."""
-    cdef uint32_t high = s.n
-    cdef uint32_t low, middle
-    cdef int steps = 12
-    while steps > 0:
-        if high == 0 or s.keys[high - 1] < key:
-            return high
-        high -= 1
-        steps -= 1
-    low = 0
-    while low < high:
-        middle = (low + high) >> 1
-        if s.keys[middle] < key:
-            low = middle + 1
+    """Index of the first key >= key.
+
+    Without a branch on what it compares: one mispredicted half the time costs more than all this.
+    Most changes are among the NEAR best levels; there three steps look at three keys each.
+    """
+    cdef const Entry* base = s.levels
+    cdef uint32_t n = s.n
+    cdef uint32_t quarter
+    if n >= NEAR and base[n - NEAR].key < key:
+        base += n - NEAR
+        base += 16 * ((base[15].key < key) + (base[31].key < key) + (base[47].key < key))
+        base += 4 * ((base[3].key < key) + (base[7].key < key) + (base[11].key < key))
+        base += (base[0].key < key) + (base[1].key < key) + (base[2].key < key)
+    elif n == 0:
+        return 0
+    else:
+        while n > 3:
+            quarter = n >> 2
+            base += <Py_ssize_t>quarter * ((base[quarter - 1].key < key)
+                                           + (base[2 * quarter - 1].key < key)
+                                           + (base[3 * quarter - 1].key < key))
+            n -= 3 * quarter
+        while n > 1:
+            base += base[0].key < key
+            n -= 1
+    return <uint32_t>(base - s.levels) + (base[0].key < key)
+
+
+cdef inline void put_level(Side* s, int64_t key, int64_t quantity, int64_t orders) noexcept nogil:
+    """Insert, change or delete, with room for one more behind the last level.
+
+    The shorter end moves, as far as there is room: changes deep in the book are as cheap as near.
+    """
+    cdef uint32_t i = find(s, key)
+    if i < s.n and s.levels[i].key == key:
+        if quantity:
+            s.levels[i].quantity = quantity
+            s.levels[i].orders = orders
+            return
+        s.n = s.n - 1
+        if i < s.n >> 1:
+            memmove(s.levels + 1, s.levels, i * sizeof(Entry))
+            s.levels = s.levels + 1
         else:
-            high = middle
-    return low
+            memmove(s.levels + i, s.levels + i + 1, (s.n - i) * sizeof(Entry))
+    elif quantity:
+        if i < s.n >> 1 and s.levels > s.block:
+            memmove(s.levels - 1, s.levels, i * sizeof(Entry))
+            s.levels = s.levels - 1
+        else:
+            memmove(s.levels + i + 1, s.levels + i, (s.n - i) * sizeof(Entry))
+        s.levels[i].key = key
+        s.levels[i].quantity = quantity
+        s.levels[i].orders = orders
+        s.n = s.n + 1
+
+
+cdef inline int widen_level(Level* level, int32_t price_scale,
+                            int32_t quantity_scale) noexcept nogil:
+    """One level to scales not below its own. 0; 1 when it does not fit (nothing changed)."""
+    cdef int64_t price = 0, quantity = 0
+    if (mul_overflows(level.price, POW10[price_scale - level.price_scale], &price)
+            or mul_overflows(level.quantity, POW10[quantity_scale - level.quantity_scale],
+                             &quantity)):
+        return 1
+    level.price = price
+    level.price_scale = price_scale
+    level.quantity = quantity
+    level.quantity_scale = quantity_scale
+    return 0
 
 
 cdef int side_of(object side) except -1:
@@ -44,11 +98,12 @@ cdef int side_of(object side) except -1:
         return ASK
     if side in ("sell", "bid", "bids"):
         return BID
-    raise ValueError(f"side is {side!r}; allowed: 'buy' (walks the asks) or 'sell' (walks the bids)")
+    raise ValueError(
+        f"side is {side!r}; allowed: 'buy' (walks the asks) or 'sell' (walks the bids)")
 
 
 cdef int scaled(object value, int32_t scale, str name, int64_t* out) except -1:
-    """value * 10**scale, rounded down. 0; 1 when it is beyond any level, `out` then has its sign."""
+    """value * 10**scale, rounded down. 0; 1 when beyond any level, `out` then has its sign."""
     cdef Fixed fixed
     fixed_from_object(value, &fixed, name)
     if fixed.scale > scale:
@@ -73,22 +128,13 @@ cdef inline void scales_of(const Level* levels, uint32_t n, int32_t* price_scale
         quantity_scale[0] = max(quantity_scale[0], levels[i].quantity_scale)
 
 
-cdef inline int rescale_levels(Level* levels, uint32_t n, int32_t price_scale,
-                               int32_t quantity_scale) noexcept nogil:
-    """All levels to the given scales; 0, or 1 when one does not fit."""
+cdef inline int widen_levels(Level* levels, uint32_t n, int32_t price_scale,
+                             int32_t quantity_scale) noexcept nogil:
+    """All levels to scales not below their own; 0, or 1 when one does not fit."""
     cdef uint32_t i
-    cdef int64_t value = 0
     for i in range(n):
-        if levels[i].price_scale != price_scale:
-            if rescale(levels[i].price, levels[i].price_scale, price_scale, &value):
-                return 1
-            levels[i].price = value
-            levels[i].price_scale = price_scale
-        if levels[i].quantity_scale != quantity_scale:
-            if rescale(levels[i].quantity, levels[i].quantity_scale, quantity_scale, &value):
-                return 1
-            levels[i].quantity = value
-            levels[i].quantity_scale = quantity_scale
+        if widen_level(&levels[i], price_scale, quantity_scale):
+            return 1
     return 0
 
 
@@ -114,8 +160,7 @@ cdef class Book:
     def __dealloc__(self):
         cdef int side
         for side in range(2):
-            free(self.sides[side].keys)
-            free(self.sides[side].entries)
+            free(self.sides[side].block)
 
     cdef bint _can_widen(self, int32_t steps, bint prices) noexcept nogil:
         """Whether everything stored fits with that many more decimals."""
@@ -124,32 +169,36 @@ cdef class Book:
         cdef int64_t scratch = 0
         for side in range(2):
             for i in range(self.sides[side].n):
-                if mul_overflows(self.sides[side].keys[i] if prices
-                                 else self.sides[side].entries[i].quantity, POW10[steps], &scratch):
+                if mul_overflows(self.sides[side].levels[i].key if prices
+                                 else self.sides[side].levels[i].quantity, POW10[steps], &scratch):
                     return False
         return True
 
     cdef void _widen(self, int32_t steps, bint prices) noexcept nogil:
+        cdef Side* s
         cdef int side
         cdef uint32_t i
+        cdef int64_t factor = POW10[steps]
         for side in range(2):
-            for i in range(self.sides[side].n):
+            s = &self.sides[side]
+            for i in range(s.n):
                 if prices:
-                    self.sides[side].keys[i] *= POW10[steps]
+                    s.levels[i].key = s.levels[i].key * factor
                 else:
-                    self.sides[side].entries[i].quantity *= POW10[steps]
+                    s.levels[i].quantity = s.levels[i].quantity * factor
         if prices:
-            self.price_scale += steps
+            self.price_scale = self.price_scale + steps
         else:
-            self.quantity_scale += steps
+            self.quantity_scale = self.quantity_scale + steps
 
-    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids, uint32_t n_bids) noexcept nogil:
+    cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids,
+                     uint32_t n_bids) noexcept nogil:
         cdef int32_t price_scale = self.price_scale, quantity_scale = self.quantity_scale
         cdef int32_t more_price, more_quantity
         scales_of(asks, n_asks, &price_scale, &quantity_scale)
         scales_of(bids, n_bids, &price_scale, &quantity_scale)
-        if (rescale_levels(asks, n_asks, price_scale, quantity_scale)
-                or rescale_levels(bids, n_bids, price_scale, quantity_scale)):
+        if (widen_levels(asks, n_asks, price_scale, quantity_scale)
+                or widen_levels(bids, n_bids, price_scale, quantity_scale)):
             return 1
         more_price = price_scale - self.price_scale
         more_quantity = quantity_scale - self.quantity_scale
@@ -165,52 +214,38 @@ cdef class Book:
 
     cdef int reserve(self, int side, uint32_t n) noexcept nogil:
         cdef Side* s = &self.sides[side]
+        cdef uint32_t before = <uint32_t>(s.levels - s.block)
         cdef uint32_t cap = s.cap if s.cap else 256
         cdef void* moved
-        while cap < s.n + n:
-            cap *= 2
-        if cap == s.cap:
+        if before + s.n + n <= s.cap:
             return 0
-        moved = realloc(s.keys, cap * sizeof(int64_t))
-        if moved == NULL:
-            return -1
-        s.keys = <int64_t*>moved
-        moved = realloc(s.entries, cap * sizeof(Entry))
-        if moved == NULL:
-            return -1
-        s.entries = <Entry*>moved
-        s.cap = cap
+        while cap < 2 * (s.n + n):
+            cap *= 2
+        if cap != s.cap:
+            moved = realloc(s.block, cap * sizeof(Entry))
+            if moved == NULL:
+                return -1
+            s.block = <Entry*>moved
+            s.cap = cap
+        # A quarter of the room in front: `before` lies inside the block, also after it has grown.
+        memmove(s.block + (cap >> 2), s.block + before, s.n * sizeof(Entry))
+        s.levels = s.block + (cap >> 2)
         return 0
 
     cdef void put(self, int side, int64_t price, int64_t quantity, int64_t orders) noexcept nogil:
-        cdef Side* s = &self.sides[side]
-        cdef int64_t key = price if side == BID else -price
-        cdef uint32_t i = find(s, key)
-        cdef uint32_t behind
-        if i < s.n and s.keys[i] == key:
-            if quantity:
-                s.entries[i].quantity = quantity
-                s.entries[i].orders = orders
-                return
-            behind = s.n - i - 1
-            memmove(s.keys + i, s.keys + i + 1, behind * sizeof(int64_t))
-            memmove(s.entries + i, s.entries + i + 1, behind * sizeof(Entry))
-            s.n -= 1
-        elif quantity:
-            behind = s.n - i
-            memmove(s.keys + i + 1, s.keys + i, behind * sizeof(int64_t))
-            memmove(s.entries + i + 1, s.entries + i, behind * sizeof(Entry))
-            s.keys[i] = key
-            s.entries[i].quantity = quantity
-            s.entries[i].orders = orders
-            s.n += 1
+        put_level(&self.sides[side], price if side == BID else -price, quantity, orders)
 
     cdef int put_all(self, int side, const Level* levels, uint32_t n) noexcept nogil:
+        cdef Side* s = &self.sides[side]
         cdef uint32_t i
         if self.reserve(side, n):
             return -1
-        for i in range(n):
-            self.put(side, levels[i].price, levels[i].quantity, levels[i].orders)
+        if side == BID:
+            for i in range(n):
+                put_level(s, levels[i].price, levels[i].quantity, levels[i].orders)
+        else:
+            for i in range(n):
+                put_level(s, -levels[i].price, levels[i].quantity, levels[i].orders)
         return 0
 
     cdef void clear_levels(self) noexcept nogil:
@@ -222,11 +257,11 @@ cdef class Book:
                 and self.top_price(BID) >= self.top_price(ASK))
 
     cdef object _price(self, int side, uint32_t i):
-        cdef int64_t key = self.sides[side].keys[i]
+        cdef int64_t key = self.sides[side].levels[i].key
         return as_double(key if side == BID else -key, self.price_scale)
 
     cdef object _quantity(self, int side, uint32_t i):
-        return as_double(self.sides[side].entries[i].quantity, self.quantity_scale)
+        return as_double(self.sides[side].levels[i].quantity, self.quantity_scale)
 
     @property
     def best_bid(self):
@@ -286,7 +321,7 @@ cdef class Book:
             count = min(count, at_most(n))
         for i in range(self.sides[side].n - count, self.sides[side].n):
             out.append((self._price(side, i), self._quantity(side, i),
-                        self.sides[side].entries[i].orders))
+                        self.sides[side].levels[i].orders))
         out.reverse()
         return out
 
@@ -309,11 +344,11 @@ cdef class Book:
         cdef uint32_t i
         cdef list bids = [], asks = []
         for i in range(self.sides[BID].n):
-            bids.append((self.sides[BID].keys[i], self.sides[BID].entries[i].quantity,
-                         self.sides[BID].entries[i].orders))
+            bids.append((self.sides[BID].levels[i].key, self.sides[BID].levels[i].quantity,
+                         self.sides[BID].levels[i].orders))
         for i in range(self.sides[ASK].n):
-            asks.append((-self.sides[ASK].keys[i], self.sides[ASK].entries[i].quantity,
-                         self.sides[ASK].entries[i].orders))
+            asks.append((-self.sides[ASK].levels[i].key, self.sides[ASK].levels[i].quantity,
+                         self.sides[ASK].levels[i].orders))
         bids.reverse()
         asks.reverse()
         return bids, asks
@@ -323,7 +358,7 @@ cdef class Book:
 
         A copy: later frames do not change it. Raises ImportError without NumPy.
         """
-        import numpy
+        numpy = import_module("numpy")
         cdef double[:, ::1] view
         cdef uint32_t i, count
         cdef Py_ssize_t row
@@ -338,7 +373,7 @@ cdef class Book:
                     row = self.sides[side].n - 1 - i
                     view[i, 0] = self._price(side, row)
                     view[i, 1] = self._quantity(side, row)
-                    view[i, 2] = self.sides[side].entries[row].orders
+                    view[i, 2] = self.sides[side].levels[row].orders
             out.append(array)
         return tuple(out)
 
@@ -366,10 +401,10 @@ cdef class Book:
             i -= 1
             take = left
             if finer <= MAX_SCALE:      # beyond, any quantity is more than 63 bits of such steps
-                resting = <int128_t>self.sides[book_side].entries[i].quantity * POW10[finer]
+                resting = <int128_t>self.sides[book_side].levels[i].quantity * POW10[finer]
                 if resting < left:
                     take = <int64_t>resting
-            cost += <int128_t>take * self.sides[book_side].keys[i]
+            cost += <int128_t>take * self.sides[book_side].levels[i].key
             left -= take
         if left > 0:
             return None
@@ -394,9 +429,9 @@ cdef class Book:
             limit = -limit
         elif _has_rest(price, self.price_scale):
             limit += 1            # rounded down: the step at `limit` is below the price asked for
-        while i > 0 and self.sides[book_side].keys[i - 1] >= limit:
+        while i > 0 and self.sides[book_side].levels[i - 1].key >= limit:
             i -= 1
-            total += self.sides[book_side].entries[i].quantity
+            total += self.sides[book_side].levels[i].quantity
         return <double>total / <double>POW10[self.quantity_scale]
 
     def quantity_at(self, side, price):
@@ -411,7 +446,7 @@ cdef class Book:
         if book_side == ASK:
             key = -key
         i = find(&self.sides[book_side], key)
-        if i < self.sides[book_side].n and self.sides[book_side].keys[i] == key:
+        if i < self.sides[book_side].n and self.sides[book_side].levels[i].key == key:
             return self._quantity(book_side, i)
         return 0.0
 

@@ -39,7 +39,8 @@ class Channel(NamedTuple):
     fields: tuple[Field, ...]
 
 
-# The venue's words and ours, the same as in types.py (style.md 3). Units stand in the name: ms on the venue's clock.
+# The venue's words and ours, the same as in types.py (style.md 3). Units stand in the name: ms on
+# the venue's clock.
 OUR_NAMES = {
     "vol": "quantity",
     "dealVol": "filled_quantity",
@@ -179,7 +180,8 @@ CHANNELS: tuple[Channel, ...] = (
     _channel("push.tickers", "Tickers", _TICKER, "TickerRow"),
     _channel("push.ticker", "Ticker", _TICKER),
     _channel("push.kline", "Kline", """
-        symbol:str interval:str t:int:ts_open_s o::open c::close h::high l::low a::amount q::quantity
+        symbol:str interval:str t:int:ts_open_s o::open c::close h::high l::low a::amount
+        q::quantity
         ro::real_open rc::real_close rh::real_high rl::real_low v::total_quantity"""),
     _channel("push.funding.rate", "FundingRate",
              "symbol:str rate::rate fundingRate::rate nextSettleTime:int:ts_settle_ms"),

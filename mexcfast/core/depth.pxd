@@ -16,7 +16,7 @@ cpdef enum Change:
     APPLIED = 1       # the book moved on
     BUFFERED = 2      # kept until the missing versions arrive
     NEED_REPAIR = 3   # versions `missing` are wanted: ask for depth_commits
-    NEED_SNAPSHOT = 4 # ask for a snapshot
+    NEED_SNAPSHOT = 4  # ask for a snapshot
 
 cdef enum:
     MAX_PENDING = 8192          # frames kept while syncing or repairing

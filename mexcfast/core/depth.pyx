@@ -190,13 +190,7 @@ cdef class OrderBook(Book):
             self.gaps += 1
             self.state = REPAIRING
             return NEED_REPAIR
-        try:
-            self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
-        except FrameError:
-            # The frame is lost and the levels of commits would be the same: a snapshot is next.
-            self._forget_pending()
-            self.state = SYNCING
-            raise
+        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
@@ -211,10 +205,14 @@ cdef class OrderBook(Book):
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
-        """All levels of one frame or none."""
+        """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
         if self.prepare(asks, n_asks, bids, n_bids):
+            # The frame is lost, and commits would bring the same levels: a snapshot is next.
+            self._forget_pending()
+            self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
-                             f"{self.price_scale} price and {self.quantity_scale} quantity decimals")
+                             f"{self.price_scale} price and {self.quantity_scale} quantity "
+                             "decimals")
         if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
         self.put_all(ASK, asks, n_asks)
@@ -243,7 +241,7 @@ cdef class OrderBook(Book):
         return NEED_SNAPSHOT
 
     cdef int _keep(self, Message m, int64_t ts_recv_ns) except -1:
-        """Keep a frame for later: 1; 0 when the bounds are passed and all kept frames were dropped."""
+        """Keep a frame for later: 1; 0 when the bounds are passed, all kept ones are dropped."""
         cdef uint32_t wanted = m.n_asks + m.n_bids
         cdef uint32_t cap
         cdef void* moved
@@ -296,7 +294,8 @@ cdef class OrderBook(Book):
             moving = self.pending[i]
             j = i
             while j > 0 and (self.pending[j - 1].end > moving.end or (
-                    self.pending[j - 1].end == moving.end and self.pending[j - 1].begin > moving.begin)):
+                    self.pending[j - 1].end == moving.end
+                    and self.pending[j - 1].begin > moving.begin)):
                 self.pending[j] = self.pending[j - 1]
                 j -= 1
             self.pending[j] = moving
@@ -326,13 +325,8 @@ cdef class OrderBook(Book):
             if p.end > self.version:
                 if p.begin - 1 > self.version and not self._is_loose():
                     break
-                try:
-                    self._apply_levels(self.pool + p.first, p.n_asks,
-                                       self.pool + p.first + p.n_asks, p.n_bids)
-                except FrameError:
-                    self._forget_pending()      # it would fail again on every drain
-                    self.state = SYNCING
-                    raise
+                self._apply_levels(self.pool + p.first, p.n_asks,
+                                   self.pool + p.first + p.n_asks, p.n_bids)
                 self._commit(p.end, p.ts_ms, p.ts_recv_ns)
             i += 1
         if i < self.n_pending:
@@ -355,7 +349,8 @@ cdef class OrderBook(Book):
         cdef uint32_t i
         cdef Field* field
         if m.tag != TAG_REPLY:
-            raise FrameError(f"{what} of {self.symbol} is a stream frame: {m.text[:min(m.size, 40)]!r}")
+            raise FrameError(f"{what} of {self.symbol} is a stream frame: "
+                             f"{m.text[:min(m.size, 40)]!r}")
         for i in range(m.n_top):
             field = &m.top[i]
             if field.key_id == KEY_SUCCESS and field.value.kind not in (TRUE_VALUE, NULL_VALUE):
@@ -376,7 +371,8 @@ cdef class OrderBook(Book):
             elif members[i].key_id == KEY_BIDS:
                 bids = members[i].value.kind == ARRAY
         if not asks or not bids:
-            raise FrameError(f"{what} of {self.symbol} has no list of {'bids' if asks else 'asks'}: "
+            side = "bids" if asks else "asks"
+            raise FrameError(f"{what} of {self.symbol} has no list of {side}: "
                              f"{m.text[:min(m.size, 40)]!r}")
         return 0
 
@@ -450,7 +446,8 @@ cdef class OrderBook(Book):
         for row in range(m.n_rows):
             field = m.find(row, KEY_VERSION)
             if field == NULL or number_of(&field.value) or field.value.scale:
-                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer version")
+                raise FrameError(f"depth commits of {self.symbol}: commit {row} has no integer "
+                                 "version")
             self._refuse_sides(m, &m.fields[m.rows[row].field],
                                m.rows[row + 1].field - m.rows[row].field, "depth commit")
             order.append((field.value.mantissa, row))
@@ -467,13 +464,8 @@ cdef class OrderBook(Book):
             if order and self._follows(expected):
                 for version, row in order:
                     here = &m.rows[row]
-                    try:
-                        self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
-                                           m.bids + here.bid, m.rows[row + 1].bid - here.bid)
-                    except FrameError:
-                        self._forget_pending()
-                        self.state = SYNCING
-                        raise
+                    self._apply_levels(m.asks + here.ask, m.rows[row + 1].ask - here.ask,
+                                       m.bids + here.bid, m.rows[row + 1].bid - here.bid)
                     self._commit(version, -1, ts_recv_ns)
                 self.ts_verified_ns = ts_recv_ns
                 return self._drain()

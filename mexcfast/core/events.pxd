@@ -1,4 +1,5 @@
-# Typed event objects handed to Python. Built only when a hook wants one; each owns a copy of its frame.
+# Typed event objects handed to Python, built only when a hook wants one; each owns a copy of its
+# frame.
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from mexcfast.core.frame cimport Field, Level, Message, Row

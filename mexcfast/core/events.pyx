@@ -1,7 +1,7 @@
 """Typed event objects: one class per channel, members named in core/channels.
 
-Numbers read as float; `decimal(name)` gives the exact value the venue sent. A member that is null or
-absent reads None.
+Numbers read as float; `decimal(name)` gives the exact value the venue sent. A member that is null
+or absent reads None.
 """
 
 import json
@@ -18,8 +18,8 @@ from mexcfast.core.frame cimport (
     Field, Level, Message, Row, TAG_ACK, TAG_ERROR, TAG_REPLY, number_of,
 )
 from mexcfast.core.scan cimport (
-    ABSENT, ARRAY, BIG_NUMBER, ESCAPED, FALSE_VALUE, INTEGRAL, NULL_VALUE, NUMBER, OBJECT, QUOTED,
-    STRING, TRUE_VALUE, Value,
+    ABSENT, BIG_NUMBER, ESCAPED, FALSE_VALUE, INTEGRAL, NULL_VALUE, NUMBER, QUOTED, STRING,
+    TRUE_VALUE, Value,
 )
 from mexcfast.core.ticks cimport as_double
 
@@ -124,7 +124,8 @@ cdef const Field* find(Record record, Member member):
     return NULL
 
 
-cdef const Field* last_of(const Field* fields, uint32_t first, uint32_t end, uint16_t key_id) noexcept:
+cdef const Field* last_of(const Field* fields, uint32_t first, uint32_t end,
+                          uint16_t key_id) noexcept:
     while end > first:
         end -= 1
         if fields[end].key_id == key_id:

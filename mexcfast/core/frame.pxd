@@ -1,5 +1,6 @@
 # One venue text -> a tagged Message, owned and reused by its reader. Also reads the REST replies of
 # depth and depth_commits, which have the same members.
+from cython cimport final
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from mexcfast.core.scan cimport Cursor, Value
@@ -48,6 +49,8 @@ cdef struct Row:                # one object of `data`; its members end where th
     uint32_t ask
     uint32_t bid
 
+
+@final
 cdef class Message:
     cdef:
         # All pointers below point into `text` and die with it.
@@ -57,7 +60,8 @@ cdef class Message:
         Py_ssize_t size
         bytes inflated                  # what a gzip frame held, else None
         object holder                   # what decode_object was given; keeps text alive
-        Value channel, symbol, ts, data, code
+        Value channel, symbol, ts, data
+        uint32_t places[5]              # by Key up to KEY_TS: 1 + index in top, 0 when absent
         Field* fields
         Field* top                      # members beside the known ones
         Level* asks
@@ -95,8 +99,9 @@ cdef class Message:
     cdef int _levels(self, Cursor* c, bint is_ask, int depth) noexcept nogil
     cdef void _drop_side(self, bint is_ask) noexcept nogil
     cdef int _level(self, Cursor* c, Level* out, int depth) noexcept nogil
-    cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
-                   Value* value) noexcept nogil
+    cdef Field* _slot(self, bint is_top) noexcept nogil
+    cdef void _keep(self, bint is_top, Field* field, const Value* key,
+                    uint16_t key_id) noexcept nogil
     cdef int _new_row(self) noexcept nogil
     cdef int _check(self) noexcept nogil
     cdef int _check_depth(self) noexcept nogil
@@ -105,6 +110,7 @@ cdef class Message:
                      uint32_t key_size) noexcept nogil
 
 cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil
-cdef int number_of(Value* value) noexcept nogil     # a STRING that is a number becomes NUMBER: 0, else -1
-cdef int long_number_of(Value* value) noexcept nogil    # the same; one that does not fit is BIG_NUMBER
-cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil
+# A STRING that is a number becomes NUMBER: 0, else -1.
+cdef int number_of(Value* value) noexcept nogil
+# The same; one that does not fit is BIG_NUMBER.
+cdef int long_number_of(Value* value) noexcept nogil

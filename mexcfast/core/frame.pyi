@@ -1,10 +1,11 @@
-from typing import Final
+from typing import Final, final
 
 NAMED_KEYS: Final[tuple[str, ...]]
 NAMED_TAGS: Final[tuple[str, ...]]
 MAX_INFLATED: Final[int]
 KEY_IDS: Final[dict[str, int]]
 
+@final
 class Message:
     def __init__(self) -> None: ...
     @property

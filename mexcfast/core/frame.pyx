@@ -1,21 +1,22 @@
 """One venue text -> a tagged Message (protocol.md 6 to 9), in a single pass for any key order.
 
-The pass does not know the channel yet, for the venue often sends it last: it collects the members of
-`data` by key, levels apart, and the channel's row in channels.CHANNELS is checked afterwards.
+The pass does not know the channel yet, for the venue often sends it last: it collects the members
+of `data` by key, levels apart, and the channel's row in channels.CHANNELS is checked afterwards.
 """
 
 import zlib
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython cimport final
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from mexcfast.core.scan cimport (
-    ABSENT, ARRAY, BIG_NUMBER, Cursor, ESCAPED, FALSE_VALUE, INTEGRAL, MAX_TEXT, NULL_VALUE, NUMBER,
-    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, fail, peek, scan_number,
-    scan_string, scan_value, skip_space,
+    ABSENT, ARRAY, BIG_NUMBER, Cursor, ESCAPED, FALSE_VALUE, MAX_TEXT, NULL_VALUE, NUMBER,
+    OBJECT, QUOTED, STRING, TRUE_VALUE, Value, cursor_set, expect, peek, plain_integer,
+    plain_string, scan_string, scan_value, skip_space, unescape,
 )
 from mexcfast.core.ticks cimport Fixed, MAX_SCALE, fixed_from_text
 
@@ -51,7 +52,8 @@ cdef uint8_t SCHEMA[N_TAGS][N_KEYS]
 _names_kept = []          # the bytes that Slot.name points into
 
 
-cdef inline void ends_of(const char* name, uint32_t size, uint64_t* head, uint64_t* tail) noexcept nogil:
+cdef inline void ends_of(const char* name, uint32_t size, uint64_t* head,
+                         uint64_t* tail) noexcept nogil:
     head[0] = 0
     tail[0] = 0
     if size >= 8:
@@ -130,66 +132,6 @@ memset(SCHEMA, 0, sizeof(SCHEMA))
 KEY_IDS = _fill_tables()
 
 
-cdef inline int hex_of(char byte) noexcept nogil:
-    return byte - 48 if byte <= 57 else (byte | 32) - 87
-
-
-cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out, Py_ssize_t cap) noexcept nogil:
-    """Resolve the escapes of a checked JSON string into UTF-8; bytes written.
-
-    -1 when cap is short or half a surrogate pair stands alone: UTF-8 has no form for it.
-    """
-    cdef Py_ssize_t i = 0, n = 0
-    cdef uint32_t code, low
-    cdef char byte
-    while i < size:
-        if n + 4 > cap:
-            return -1
-        byte = text[i]
-        if byte != b"\\":
-            out[n] = byte
-            i += 1
-            n += 1
-            continue
-        byte = text[i + 1]
-        if byte != b"u":
-            out[n] = (8 if byte == b"b" else 12 if byte == b"f" else 10 if byte == b"n"
-                      else 13 if byte == b"r" else 9 if byte == b"t" else byte)
-            i += 2
-            n += 1
-            continue
-        code = <uint32_t>(hex_of(text[i + 2]) << 12 | hex_of(text[i + 3]) << 8
-                          | hex_of(text[i + 4]) << 4 | hex_of(text[i + 5]))
-        i += 6
-        if 0xD800 <= code < 0xDC00 and i + 6 <= size and text[i] == b"\\" and text[i + 1] == b"u":
-            low = <uint32_t>(hex_of(text[i + 2]) << 12 | hex_of(text[i + 3]) << 8
-                             | hex_of(text[i + 4]) << 4 | hex_of(text[i + 5]))
-            if 0xDC00 <= low < 0xE000:
-                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
-                i += 6
-        if 0xD800 <= code < 0xE000:
-            return -1
-        if code < 0x80:
-            out[n] = <char>code
-            n += 1
-        elif code < 0x800:
-            out[n] = <char>(0xC0 | code >> 6)
-            out[n + 1] = <char>(0x80 | (code & 63))
-            n += 2
-        elif code < 0x10000:
-            out[n] = <char>(0xE0 | code >> 12)
-            out[n + 1] = <char>(0x80 | (code >> 6 & 63))
-            out[n + 2] = <char>(0x80 | (code & 63))
-            n += 3
-        else:
-            out[n] = <char>(0xF0 | code >> 18)
-            out[n + 1] = <char>(0x80 | (code >> 12 & 63))
-            out[n + 2] = <char>(0x80 | (code >> 6 & 63))
-            out[n + 3] = <char>(0x80 | (code & 63))
-            n += 4
-    return n
-
-
 cdef int number_of(Value* value) noexcept nogil:
     cdef Fixed fixed
     if value.kind == NUMBER:
@@ -235,6 +177,77 @@ cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nog
     return 0
 
 
+cdef inline const char* plain_level(const char* p, Level* out) noexcept nogil:
+    """Past one [price,quantity] or [price,quantity,orders] of plain digits; NULL for other forms.
+
+    p: at the opening bracket, in a text whose last byte is a closing brace: every loop and step
+    below stops there at the latest, so none looks for the end. What is accepted here Message._level
+    reads the same.
+    """
+    cdef const char* first
+    cdef uint64_t number = 0
+    cdef unsigned int digit
+    cdef int32_t scale = 0
+    p += 1
+    first = p
+    while True:
+        digit = <unsigned int>(<unsigned char>p[0]) - 48
+        if digit > 9:
+            break
+        number = number * 10 + digit
+        p += 1
+    if first[0] == b"0" and p - first != 1:
+        return NULL
+    if p[0] == b".":
+        if p == first:
+            return NULL
+        p += 1
+        scale = 0
+        while True:
+            digit = <unsigned int>(<unsigned char>p[0]) - 48
+            if digit > 9:
+                break
+            number = number * 10 + digit
+            scale += 1
+            p += 1
+        if (p - 1)[0] == b"0" or (p - 1)[0] == b".":    # trailing zeros take the long way
+            return NULL
+    if p[0] != b"," or number == 0 or p - first > 18:
+        return NULL
+    out.price = <int64_t>number
+    out.price_scale = scale
+    p += 1
+    first = p
+    number = 0
+    scale = 0
+    while True:
+        digit = <unsigned int>(<unsigned char>p[0]) - 48
+        if digit > 9:
+            break
+        number = number * 10 + digit
+        p += 1
+    if p == first or p - first > 18 or (first[0] == b"0" and p - first != 1):
+        return NULL
+    out.quantity = <int64_t>number
+    out.quantity_scale = 0
+    out.orders = -1
+    if p[0] == b",":
+        p += 1
+        first = p
+        number = 0
+        while True:
+            digit = <unsigned int>(<unsigned char>p[0]) - 48
+            if digit > 9:
+                break
+            number = number * 10 + digit
+            p += 1
+        if p == first or p - first > 18 or (first[0] == b"0" and p - first != 1):
+            return NULL
+        out.orders = <int64_t>number
+    return p + 1 if p[0] == b"]" else NULL
+
+
+@final
 cdef class Message:
     """A parsed frame. Reused: everything in it is valid until the next parse."""
 
@@ -272,7 +285,7 @@ cdef class Message:
         self.has_rows = False
         self.why = self.levels_why = self.levels_at = self.bad_key = NULL
         self.channel.kind = self.symbol.kind = self.ts.kind = self.data.kind = ABSENT
-        self.code.kind = ABSENT
+        memset(self.places, 0, sizeof(self.places))
         self.begin = self.end = self.ts_ms = -1
         self.has_range = False
         self.symbol_size = 0
@@ -292,24 +305,29 @@ cdef class Message:
             return self._refuse("more text behind the object", c.p, NULL, 0)
         return self._check()
 
-    cdef int _push(self, bint is_top, const char* key, uint32_t size, uint16_t key_id,
-                   Value* value) noexcept nogil:
-        cdef Field* field
+    cdef Field* _slot(self, bint is_top) noexcept nogil:
+        """Where the next member goes; NULL when memory is short. Its value is read right into it: a
+        copy just after the writes would wait for them."""
         if is_top:
             if grow(<void**>&self.top, &self.cap_top, self.n_top, sizeof(Field)):
-                return self._refuse("no memory", key, NULL, 0)
-            field = &self.top[self.n_top]
-            self.n_top += 1
-        else:
-            if grow(<void**>&self.fields, &self.cap_fields, self.n_fields, sizeof(Field)):
-                return self._refuse("no memory", key, NULL, 0)
-            field = &self.fields[self.n_fields]
-            self.n_fields += 1
-        field.key = key
-        field.key_size = size
+                self._refuse("no memory", self.text, NULL, 0)
+                return NULL
+            return &self.top[self.n_top]
+        if grow(<void**>&self.fields, &self.cap_fields, self.n_fields, sizeof(Field)):
+            self._refuse("no memory", self.text, NULL, 0)
+            return NULL
+        return &self.fields[self.n_fields]
+
+    cdef void _keep(self, bint is_top, Field* field, const Value* key,
+                    uint16_t key_id) noexcept nogil:
+        """Count the member just read into its slot."""
+        field.key = key.text
+        field.key_size = key.size
         field.key_id = key_id
-        field.value = value[0]
-        return 0
+        if is_top:
+            self.n_top = self.n_top + 1
+        else:
+            self.n_fields = self.n_fields + 1
 
     cdef int _new_row(self) noexcept nogil:
         """Open a row, or close the last one: rows[n_rows] always holds the current ends."""
@@ -325,7 +343,8 @@ cdef class Message:
 
         depth: objects and arrays around it; 0 for the frame itself.
         """
-        cdef Value key, value
+        cdef Value key
+        cdef Field* field
         cdef uint16_t key_id
         cdef Py_ssize_t n
         cdef bint is_side
@@ -337,7 +356,7 @@ cdef class Message:
             return 0
         while True:
             skip_space(c)
-            if scan_string(c, &key):
+            if plain_string(c, &key) and scan_string(c, &key):
                 return -1
             if key.flags & ESCAPED:
                 n = unescape(key.text, key.size, self.scratch, sizeof(self.scratch))
@@ -351,14 +370,16 @@ cdef class Message:
             is_side = (key_id == KEY_ASKS or key_id == KEY_BIDS) and not (
                 is_top and self.data.kind != ABSENT)
             if is_side and peek(c) == b"[":
-                value.text = c.p
+                field = self._slot(is_top)
+                if field == NULL:
+                    return -1
+                field.value.text = c.p
                 if self._levels(c, key_id == KEY_ASKS, depth + 1):
                     return -1
-                value.size = <uint32_t>(c.p - value.text)
-                value.kind = ARRAY
-                value.flags = 0
-                if self._push(is_top, key.text, key.size, key_id, &value):
-                    return -1
+                field.value.size = <uint32_t>(c.p - field.value.text)
+                field.value.kind = ARRAY
+                field.value.flags = 0
+                self._keep(is_top, field, &key, key_id)
             elif is_top and key_id == KEY_DATA and (peek(c) == b"{" or peek(c) == b"["):
                 # a repeated key: the last one counts, as everywhere in JSON
                 self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
@@ -379,27 +400,23 @@ cdef class Message:
                         return -1
                 self.data.size = <uint32_t>(c.p - self.data.text)
             else:
-                if scan_value(c, &value, depth + 1):
+                field = self._slot(is_top)
+                if field == NULL:
+                    return -1
+                if (plain_integer(c, &field.value) and plain_string(c, &field.value)
+                        and scan_value(c, &field.value, depth + 1)):
                     return -1
                 if is_side:                     # the last of a repeated key counts
                     self._drop_side(key_id == KEY_ASKS)
-                if not is_top:
-                    if self._push(False, key.text, key.size, key_id, &value):
-                        return -1
-                elif key_id == KEY_DATA:
+                if is_top and key_id == KEY_DATA:
                     self.n_fields = self.n_asks = self.n_bids = self.n_rows = 0
                     self.has_rows = False
                     self.levels_why = NULL
-                    self.data = value
+                    self.data = field.value
                 else:
-                    if key_id == KEY_CHANNEL:
-                        self.channel = value
-                    elif key_id == KEY_SYMBOL:
-                        self.symbol = value
-                    elif key_id == KEY_TS:
-                        self.ts = value
-                    if self._push(True, key.text, key.size, key_id, &value):
-                        return -1
+                    if is_top and key_id <= KEY_TS:
+                        self.places[key_id] = self.n_top + 1
+                    self._keep(is_top, field, &key, key_id)
             skip_space(c)
             if peek(c) == b"}":
                 c.p += 1
@@ -426,7 +443,7 @@ cdef class Message:
                 return scan_value(c, &ignored, 1)
             if self._new_row() or self._object(c, 2):
                 return -1
-            self.n_rows += 1
+            self.n_rows = self.n_rows + 1
             skip_space(c)
             if peek(c) == b"]":
                 c.p += 1
@@ -456,7 +473,8 @@ cdef class Message:
             return -1
         if number_of(&price) or price.mantissa <= 0 or price.scale > MAX_SCALE:
             self.levels_at = price.text
-            self.levels_why = "a level's price is no number above 0 that fits 63 bits and 18 decimals"
+            self.levels_why = (
+                "a level's price is no number above 0 that fits 63 bits and 18 decimals")
             return 1
         skip_space(c)
         if peek(c) != b",":
@@ -468,7 +486,8 @@ cdef class Message:
             return -1
         if number_of(&quantity) or quantity.mantissa < 0 or quantity.scale > MAX_SCALE:
             self.levels_at = quantity.text
-            self.levels_why = "a level's quantity is no number from 0 that fits 63 bits and 18 decimals"
+            self.levels_why = (
+                "a level's quantity is no number from 0 that fits 63 bits and 18 decimals")
             return 1
         out.price = price.mantissa
         out.price_scale = price.scale
@@ -505,6 +524,8 @@ cdef class Message:
         cdef Level* levels = self.asks if is_ask else self.bids
         cdef uint32_t cap = self.cap_asks if is_ask else self.cap_bids
         cdef int status = 0
+        cdef bint closed = (c.end - 1)[0] == b"}"    # what plain_level asks for
+        cdef const char* p
         c.p += 1
         skip_space(c)
         if peek(c) == b"]":
@@ -518,6 +539,23 @@ cdef class Message:
                         return self._refuse("no memory", c.p, NULL, 0)
                     levels = self.asks if is_ask else self.bids
                     cap = self.cap_asks if is_ask else self.cap_bids
+                if closed and c.p[0] == b"[":
+                    p = plain_level(c.p, &levels[n])
+                    if p != NULL:               # its bracket was not the text's last byte
+                        n += 1
+                        c.p = p + 1
+                        if p[0] == b",":
+                            continue            # nor was this comma
+                        if p[0] == b"]":
+                            break
+                        c.p = p
+                        skip_space(c)
+                        if peek(c) == b"]":
+                            c.p += 1
+                            break
+                        if expect(c, b",", "',' or ']' was expected"):
+                            return -1
+                        continue
                 skip_space(c)
                 self.levels_at = c.p if self.levels_why == NULL else self.levels_at
                 status = self._level(c, &levels[n], depth + 1)
@@ -557,6 +595,12 @@ cdef class Message:
         cdef uint8_t check
         cdef Field* field
         cdef Value* v
+        if self.places[<int>KEY_CHANNEL]:
+            self.channel = self.top[self.places[<int>KEY_CHANNEL] - 1].value
+        if self.places[<int>KEY_SYMBOL]:
+            self.symbol = self.top[self.places[<int>KEY_SYMBOL] - 1].value
+        if self.places[<int>KEY_TS]:
+            self.ts = self.top[self.places[<int>KEY_TS] - 1].value
         if self.channel.kind == ABSENT:
             self.tag = TAG_REPLY
         elif self.channel.kind != STRING:
@@ -568,7 +612,8 @@ cdef class Message:
                 self.tag = TAG_ACK
         else:
             self.tag = <uint8_t>look_up(channel_slots, self.channel.text, self.channel.size)
-            if self.tag == 0 and self.channel.size >= 3 and memcmp(self.channel.text, b"rs.", 3) == 0:
+            if self.tag == 0 and self.channel.size >= 3 and memcmp(
+                    self.channel.text, b"rs.", 3) == 0:
                 self.tag = TAG_ACK
         if self.tag == TAG_UNKNOWN:
             if self.symbol.kind == STRING:
@@ -594,9 +639,10 @@ cdef class Message:
         elif self.has_rows:
             if self.tag != TAG_DEAL and self.tag != TAG_TICKERS and self.tag != TAG_ACK \
                     and self.tag != TAG_ERROR:
-                return self._refuse("a list where an object was expected", self.data.text, "data", 4)
+                return self._refuse("a list where an object was expected", self.data.text,
+                                    "data", 4)
         elif self.data.kind > NULL_VALUE and self.data.kind != OBJECT and self.tag > TAG_ACK:
-            return self._refuse("neither object nor list", self.data.text, "data", 4)
+            return self._refuse("no object and no list of objects", self.data.text, "data", 4)
         for i in range(self.n_fields):
             field = &self.fields[i]
             check = SCHEMA[self.tag][field.key_id]
@@ -642,7 +688,8 @@ cdef class Message:
         cdef uint32_t i
         cdef int64_t begin = 0, end = 0, version = -1
         if self.data.kind != OBJECT:
-            return self._refuse("no object", self.data.text if self.data.kind else self.text, "data", 4)
+            return self._refuse("no object", self.data.text if self.data.kind else self.text,
+                                "data", 4)
         if self.symbol_size == 0:
             return self._refuse("missing or empty", self.text, "symbol", 6)
         if self.levels_why != NULL:
@@ -688,7 +735,8 @@ cdef class Message:
         name = (self.bad_key[:min(self.bad_key_size, 40)].decode(errors="replace")
                 if self.bad_key != NULL else "")
         seen = self.text[where:stop]
-        return FrameError(f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
+        return FrameError(
+            f"{name + ': ' if name else ''}{why}, at byte {where} of {self.size}: {seen!r}")
 
     cdef int decode(self, const char* text, Py_ssize_t size) except -1:
         self.inflated = None
@@ -703,6 +751,9 @@ cdef class Message:
     cdef int decode_object(self, object data) except -1:
         cdef Py_ssize_t size = 0
         cdef const char* text
+        if type(data) is bytes:
+            self.holder = data
+            return self.decode(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         if isinstance(data, str):
             self.holder = data
             try:
@@ -721,7 +772,7 @@ cdef class Message:
 
 
 cdef bytes inflate(bytes packed):
-    """The text of one gzip frame (protocol.md 5.3); FrameError when it is cut, broken or too large."""
+    """The text of one gzip frame (protocol.md 5.3); FrameError when cut, broken or too large."""
     reader = zlib.decompressobj(wbits=31)
     try:
         text = reader.decompress(packed, MAX_INFLATED)
@@ -729,5 +780,6 @@ cdef bytes inflate(bytes packed):
         raise FrameError(f"gzip frame of {len(packed)} bytes: {fault}") from None
     if not reader.eof or reader.unused_data:
         raise FrameError(
-            f"gzip frame of {len(packed)} bytes is cut, padded or holds more than {MAX_INFLATED} bytes")
+            f"gzip frame of {len(packed)} bytes is cut, padded or holds more than "
+            f"{MAX_INFLATED} bytes")
     return text

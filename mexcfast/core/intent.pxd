@@ -1,7 +1,10 @@
-"""Header of core/intent: a checked order and its bytes."""
+"""Header of core/intent: a checked order, its bytes, and the limits it is held to."""
+from libc.stdint cimport int64_t
+
+from mexcfast.core.depth cimport OrderBook
 
 cdef enum:
-    INTENT_ABI = 1  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
+    INTENT_ABI = 2  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
 
 
 cdef class OrderIntent:
@@ -27,3 +30,22 @@ cdef class ClientOrderIds:
     cdef readonly str prefix
     cdef readonly object session        # int
     cdef readonly object counter        # int, the number of the last id
+
+
+cdef class RiskLimits:
+    # Each None, a number, or a dict symbol -> number.
+    cdef readonly object max_notional       # quote currency
+    cdef readonly object max_position       # contracts
+    cdef readonly object max_open_orders
+    cdef readonly object max_clock_error_ms
+    cdef readonly object max_book_age_ms
+    cdef readonly bint refuse_self_cross
+
+    cdef int check_clock(self, object error_ms) except -1
+    cdef int check_book(self, OrderIntent intent, OrderBook book, int64_t now_ns) except -1
+    cdef int check_notional(self, OrderIntent intent, OrderBook book) except -1
+    cdef int check_position(self, OrderIntent intent, object position,
+                            object open_quantity) except -1
+    cdef int check_count(self, OrderIntent intent, object open_orders) except -1
+    cdef int check_cross(self, OrderIntent intent, object own, OrderBook book) except -1
+    cdef object best_price(self, OrderIntent intent, OrderBook book)

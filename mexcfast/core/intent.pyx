@@ -8,9 +8,13 @@ Source: protocol.md 11, 12.7, 16, appendix A.1.
 """
 
 cimport cython
+from libc.stdint cimport int64_t
+
+from mexcfast.core.depth cimport LIVE, OrderBook
 
 import json
 import re
+from collections.abc import Mapping
 from decimal import ROUND_FLOOR as _floor
 from decimal import Context, Decimal
 
@@ -345,6 +349,11 @@ def check_quantity(contract, type, value):
     return quantity
 
 
+def check_price(contract, field, value):
+    """A price above 0 standing on the contract's tick size; IntentError otherwise."""
+    return on_step(field, value, contract.tick_size, "tick size")
+
+
 def check_band(contract, side, price, index_price):
     """Refuse a buy above index x (1 + rate) or a sell below index x (1 - rate) (12.7)."""
     index = exact_decimal("index_price", index_price)
@@ -403,3 +412,155 @@ cdef int check_batch(str field, list items) except -1:
     if len(set(items)) != len(items):
         raise IntentError(field, "a repeated id", "each id once")
     return 0
+
+
+# -- checks that need the present ----------------------------------------------------------------
+
+cdef object limit_for(object limit, str symbol):
+    """The limit of one contract; None when there is none."""
+    return limit.get(symbol) if isinstance(limit, dict) else limit
+
+
+cdef object one_limit(str field, object value):
+    limit = exact_decimal(field, value)
+    if limit < 0:
+        raise IntentError(field, value, "a number from 0, or None for no limit")
+    return limit
+
+
+cdef object checked_limit(str field, object limit):
+    """A limit given by the user: None, a number, or a mapping symbol -> number."""
+    if limit is None:
+        return None
+    if isinstance(limit, Mapping):
+        return {check_symbol(symbol): one_limit(field, number) for symbol, number in limit.items()}
+    return one_limit(field, limit)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class RiskLimits:
+    """What an order may not exceed, whatever the strategy thinks. None switches a check off.
+
+    max_notional: quote currency, one order. max_position: contracts in one direction of one
+    contract once everything that is open has filled. Both take a number for every contract, or a
+    mapping symbol -> number. max_open_orders: own open orders of one contract; the contract's own
+    number holds anyway. refuse_self_cross: no order that would trade with an own one.
+    max_clock_error_ms: how uncertain the venue's time may be. max_book_age_ms: the contract's book
+    must be LIVE and have moved within this.
+    Orders that only reduce are held to self_cross and the clock only: nothing else may stand
+    between a strategy and its exit.
+    """
+
+    def __init__(self, *, max_notional=None, max_position=None, max_open_orders=None,
+                 refuse_self_cross=True, max_clock_error_ms=None, max_book_age_ms=None):
+        self.max_notional = checked_limit("max_notional", max_notional)
+        self.max_position = checked_limit("max_position", max_position)
+        self.max_open_orders = checked_limit("max_open_orders", max_open_orders)
+        self.max_clock_error_ms = checked_limit("max_clock_error_ms", max_clock_error_ms)
+        self.max_book_age_ms = checked_limit("max_book_age_ms", max_book_age_ms)
+        self.refuse_self_cross = bool(refuse_self_cross)
+
+    def check(self, OrderIntent intent not None, *, position=None, open_quantity=0,
+              open_orders=0, own_bid=None, own_ask=None, OrderBook book=None,
+              int64_t now_ns=0, clock_error_ms=None):
+        """Raise IntentError naming limit and value when the order may not leave.
+
+        position: contracts held in the direction the order adds to, None when not known.
+        open_quantity: contracts of own open orders that add in that direction. open_orders: own
+        open orders of this contract. own_bid, own_ask: best prices of own resting orders, None
+        without any. book: the contract's; now_ns: our wall clock. clock_error_ms: how far off the
+        venue's time may be, None when it was never asked for.
+        """
+        self.check_clock(clock_error_ms)
+        if self.refuse_self_cross:
+            self.check_cross(intent, own_ask if intent.side.is_buy else own_bid, book)
+        if not intent.is_opening:
+            return
+        self.check_book(intent, book, now_ns)
+        self.check_notional(intent, book)
+        self.check_position(intent, position, open_quantity)
+        self.check_count(intent, open_orders)
+
+    cdef int check_clock(self, object error_ms) except -1:
+        if self.max_clock_error_ms is None:
+            return 0
+        if error_ms is None or error_ms > self.max_clock_error_ms:
+            raise IntentError("clock_error_ms", error_ms,
+                              f"at most {self.max_clock_error_ms}: sync the clock first")
+        return 0
+
+    cdef int check_book(self, OrderIntent intent, OrderBook book, int64_t now_ns) except -1:
+        cdef int64_t age_ns
+        if self.max_book_age_ms is None:
+            return 0
+        if book is None or book.state != LIVE:
+            raise IntentError("book", None if book is None else f"{book.symbol} state {book.state}",
+                              f"a LIVE book of {intent.contract.symbol}")
+        age_ns = now_ns - book.ts_recv_ns
+        if age_ns > self.max_book_age_ms * 1_000_000:
+            raise IntentError("book", f"{age_ns / 1e6:.1f} ms old",
+                              f"at most {self.max_book_age_ms} ms")
+        return 0
+
+    cdef int check_notional(self, OrderIntent intent, OrderBook book) except -1:
+        contract = intent.contract
+        limit = limit_for(self.max_notional, contract.symbol)
+        if limit is None:
+            return 0
+        notional = _exact.multiply(intent.quantity, contract.contract_size)
+        if not contract.is_inverse:
+            price = intent.price
+            if price is None:
+                price = self.best_price(intent, book)
+            if price is None:
+                raise IntentError("price", None,
+                                  "a price or a LIVE book: max_notional needs one")
+            notional = _exact.multiply(notional, price)
+        if notional > limit:
+            raise IntentError("notional", plain_text(notional),
+                              f"at most {plain_text(limit)} (max_notional)")
+        return 0
+
+    cdef int check_position(self, OrderIntent intent, object position,
+                            object open_quantity) except -1:
+        limit = limit_for(self.max_position, intent.contract.symbol)
+        if limit is None:
+            return 0
+        if position is None:
+            raise IntentError("position", None,
+                              "a position that was read: await Orders.start() first")
+        after = _exact.add(_exact.add(position, open_quantity), intent.quantity)
+        if after > limit:
+            raise IntentError("position", plain_text(after),
+                              f"at most {plain_text(limit)} contracts (max_position)")
+        return 0
+
+    cdef int check_count(self, OrderIntent intent, object open_orders) except -1:
+        limit = limit_for(self.max_open_orders, intent.contract.symbol)
+        numbers = intent.contract.max_open_orders
+        if numbers and (limit is None or max(numbers) < limit):
+            limit = max(numbers)
+        if limit is not None and open_orders >= limit:
+            raise IntentError("open_orders", open_orders + 1, f"at most {limit}")
+        return 0
+
+    cdef int check_cross(self, OrderIntent intent, object own, OrderBook book) except -1:
+        """own: the best own price on the other side."""
+        if own is None or intent.type == OrderType.POST_ONLY:
+            return 0                # post-only never takes: the venue cancels it instead
+        price = intent.price
+        if intent.type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
+            # It takes the best price; without a book any own order may be that.
+            price = self.best_price(intent, book)
+        if price is None or (price >= own if intent.side.is_buy else price <= own):
+            raise IntentError("price", None if price is None else plain_text(price),
+                              f"prices that do not trade with the own order at {plain_text(own)}")
+        return 0
+
+    cdef object best_price(self, OrderIntent intent, OrderBook book):
+        """The price a taker would get first; None without a LIVE book."""
+        if book is None or book.state != LIVE:
+            return None
+        cdef object best = book.best_ask if intent.side.is_buy else book.best_bid
+        return None if best is None else exact_decimal("price", best)

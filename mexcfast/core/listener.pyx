@@ -1,7 +1,7 @@
 """What a strategy implements: a base class whose hooks do nothing until overridden.
 
-Hooks are plain calls in the event loop's thread. The book or event is complete before the call, so a
-hook may read anything, subscribe, submit, or raise: what it raises is reported and nothing is lost.
+Hooks are plain calls in the event loop's thread. The book or event is complete before the call, so
+a hook may read anything, subscribe, submit, or raise: what it raises is reported, nothing is lost.
 """
 
 from libc.stdint cimport int64_t
@@ -26,7 +26,7 @@ cdef class Listener:
         """A frame of another subscribed channel. event: yours to keep."""
 
     cpdef on_frame(self, Message frame, int64_t ts_recv_ns):
-        """Every frame of a subscribed topic, parsed, before books and events. Valid until return."""
+        """Every frame of a subscribed topic, parsed, before books and events; empty on return."""
 
     cpdef on_connected(self, object connection):
         """A socket that carries your topics opened. connection: its name."""

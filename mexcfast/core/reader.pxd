@@ -10,14 +10,16 @@ cdef class Route:
         readonly str symbol            # "" for channels without one
         bytes name                     # symbol in UTF-8
         public OrderBook book          # None when nobody wants one
+        # Lists of listeners are replaced, never changed: a hook may alter them while one is read.
         dict events                    # tag -> list of listeners with on_event
-        list frame_listeners           # listeners with on_frame
-        readonly dict last_recv_ns     # tag -> wall clock of the last frame, kept for silence clocks
-        readonly int64_t depth_recv_ns # the same for depth, without an object
+        dict frame_listeners           # tag -> list of listeners with on_frame
+        list depth_frame_listeners     # the same for depth, None when there are none
+        readonly dict last_recv_ns     # tag -> wall clock of the last frame, for silence clocks
+        readonly int64_t depth_recv_ns  # the same for depth, without an object
 
 cdef class Reader:
     cdef:
-        Message message
+        Message message                # None while a frame is on its way
         readonly dict routes           # symbol -> Route
         list slots                     # open addressing by name: Route or None
         uint32_t mask
@@ -29,11 +31,14 @@ cdef class Reader:
         readonly int64_t unknown       # frames of unknown channels
         readonly int64_t unrouted      # frames nobody subscribed to
 
-    # One whole frame. Never raises for bad bytes or a listener's fault: those go to control.on_fault.
+    # One whole frame. Bad bytes and a listener's faults go to control.on_fault.
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
     cdef Route _find(self, const char* name, uint32_t size)
     cdef int _depth(self, Message m, int64_t ts_recv_ns) except -1
     cdef int _event(self, Message m, int64_t ts_recv_ns) except -1
     cdef int _settle(self, OrderBook book, State old, Change change) except -1
     cdef int _fault(self, object fault, str where) except -1
-    cdef int _frames_to(self, Route route, Message m, int64_t ts_recv_ns) except -1
+    cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1
+    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,
+                      int64_t ts_recv_ns) except -1
+    cdef int _book_moved(self, OrderBook book) except -1

@@ -1,4 +1,4 @@
-"""Bytes in, hooks out: routes frames to books and listeners. Sockets and tapes feed the same Reader."""
+"""Bytes in, hooks out: routes frames to books and listeners. Sockets and tapes feed a Reader."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -30,6 +30,16 @@ cdef uint32_t hash_of(const char* name, uint32_t size) noexcept nogil:
     return h ^ (h >> 15)
 
 
+cdef int enlist(dict table, int tag, Listener listener, bint wants) except -1:
+    """Add a listener to the tag's list, once; one that overrides nothing makes the tag known."""
+    cdef list known = table.get(tag, [])
+    if wants and listener not in known:
+        table[tag] = [*known, listener]
+    else:
+        table[tag] = known
+    return 0
+
+
 cdef class Route:
     """Where the frames of one contract go."""
 
@@ -37,17 +47,22 @@ cdef class Route:
         self.symbol = symbol
         self.name = symbol.encode()
         self.events = {}
-        self.frame_listeners = []
+        self.frame_listeners = {}
         self.last_recv_ns = {}
 
     def listeners(self):
         """Everybody who receives something of this contract, each once."""
-        found = list(self.frame_listeners)
-        for some in self.events.values():
+        found = []
+        for some in (*self.frame_listeners.values(), *self.events.values()):
             found += [each for each in some if each not in found]
         if self.book is not None:
             found += [each for each in self.book.listeners if each not in found]
         return found
+
+    def forget_receipts(self):
+        """Start the silence clocks anew: another socket delivers from now on."""
+        self.last_recv_ns = {}
+        self.depth_recv_ns = 0
 
 
 cdef class Reader:
@@ -82,7 +97,8 @@ cdef class Reader:
         return route
 
     def _enter(self, Route route):
-        cdef uint32_t i = hash_of(PyBytes_AS_STRING(route.name), PyBytes_GET_SIZE(route.name)) & self.mask
+        cdef uint32_t i = self.mask & hash_of(PyBytes_AS_STRING(route.name),
+                                              PyBytes_GET_SIZE(route.name))
         while self.slots[i] is not None:
             i = (i + 1) & self.mask
         self.slots[i] = route
@@ -102,29 +118,27 @@ cdef class Reader:
     def listen(self, str channel not None, str symbol not None, Listener listener not None):
         """Send a channel's frames to a listener; symbol "" for channels without one.
 
-        channel: the push's name on the wire, for example "push.deal". For push.depth with a book the
-        book's own listeners receive; this adds the raw frames and Depth events.
+        channel: the push's name on the wire, for example "push.deal". For push.depth with a book
+        the book's own listeners receive; this adds the raw frames.
         Raises ValueError for a channel that core/channels does not list.
         """
         cdef Route route
         if channel not in TAGS:
             raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
         route = self.route(symbol)
-        if overrides(listener, "on_event") and not (channel == "push.depth" and route.book is not None):
-            listeners = route.events.setdefault(TAGS[channel], [])
-            if listener not in listeners:
-                listeners.append(listener)
-        if overrides(listener, "on_frame") and listener not in route.frame_listeners:
-            route.frame_listeners.append(listener)
+        if not (channel == "push.depth" and route.book is not None):
+            enlist(route.events, TAGS[channel], listener, overrides(listener, "on_event"))
+        enlist(route.frame_listeners, TAGS[channel], listener, overrides(listener, "on_frame"))
+        route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
 
     def forget(self, str channel not None, str symbol not None, Listener listener not None):
         """Undo listen; nothing happens when there was none."""
         cdef Route route = self.route(symbol)
-        listeners = route.events.get(TAGS.get(channel), [])
-        if listener in listeners:
-            listeners.remove(listener)
-        if listener in route.frame_listeners:
-            route.frame_listeners.remove(listener)
+        for table in (route.events, route.frame_listeners):
+            left = [each for each in table.pop(TAGS.get(channel), []) if each is not listener]
+            if left:
+                table[TAGS[channel]] = left
+        route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
 
     def feed_bytes(self, data, int64_t ts_recv_ns):
         """One whole frame as bytes-like. Faults go to control, as with a socket."""
@@ -135,13 +149,24 @@ cdef class Reader:
             self.feed("", 0, ts_recv_ns)
 
     def settle(self, OrderBook book not None, State old, Change change):
-        """Tell listeners what a snapshot or commits, loaded by the pool, changed. old: state before."""
+        """Tell listeners what a loaded snapshot or commits changed. old: the state before."""
         self._settle(book, old, change)
 
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
         cdef Message m = self.message
         self.frames += 1
         self.bytes_read += size
+        if m is None:
+            return self._deliver(Message(), text, size, ts_recv_ns)    # a hook feeds this reader
+        self.message = None
+        try:
+            return self._deliver(m, text, size, ts_recv_ns)
+        finally:
+            m.size = 0                # the text is the socket's again
+            self.message = m
+
+    cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,
+                      int64_t ts_recv_ns) except -1:
         if size >= 2 and <uint8_t>text[0] == 0x1F:
             try:
                 m.decode(text, size)
@@ -155,8 +180,8 @@ cdef class Reader:
             return self._depth(m, ts_recv_ns)
         return self._event(m, ts_recv_ns)
 
-    cdef int _frames_to(self, Route route, Message m, int64_t ts_recv_ns) except -1:
-        for listener in route.frame_listeners:
+    cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1:
+        for listener in listeners:
             try:
                 (<Listener>listener).on_frame(m, ts_recv_ns)
             except Exception as fault:
@@ -172,8 +197,8 @@ cdef class Reader:
             self.unrouted += 1
             return 0
         route.depth_recv_ns = ts_recv_ns
-        if route.frame_listeners:
-            self._frames_to(route, m, ts_recv_ns)
+        if route.depth_frame_listeners is not None:
+            self._frames_to(route.depth_frame_listeners, m, ts_recv_ns)
         book = route.book
         if book is None:
             return self._event(m, ts_recv_ns)
@@ -182,16 +207,21 @@ cdef class Reader:
             change = book.apply_message(m, ts_recv_ns)
         except FrameError as fault:
             self.malformed += 1
-            return self._fault(fault, "book")
+            self._fault(fault, "book")
+            return self._settle(book, old, NEED_SNAPSHOT)     # the frame is lost
         if change == APPLIED and old == LIVE and book.state == LIVE:
-            if not book.crossed:
-                for listener in book.listeners:
-                    try:
-                        (<Listener>listener).on_book(book)
-                    except Exception as fault:
-                        self._fault(fault, "on_book")
-            return 0
+            return self._book_moved(book)
         return self._settle(book, old, change)
+
+    cdef int _book_moved(self, OrderBook book) except -1:
+        for listener in book.listeners:
+            if book.state != LIVE or book.crossed:
+                break             # the hook before changed it
+            try:
+                (<Listener>listener).on_book(book)
+            except Exception as fault:
+                self._fault(fault, "on_book")
+        return 0
 
     cdef int _settle(self, OrderBook book, State old, Change change) except -1:
         cdef State new = book.state
@@ -203,12 +233,8 @@ cdef class Reader:
                     (<Listener>listener).on_book_state(book, old, new)
                 except Exception as fault:
                     self._fault(fault, "on_book_state")
-        if change == APPLIED and book.state == LIVE and not book.crossed:
-            for listener in book.listeners:
-                try:
-                    (<Listener>listener).on_book(book)
-                except Exception as fault:
-                    self._fault(fault, "on_book")
+        if change == APPLIED:
+            return self._book_moved(book)
         return 0
 
     cdef int _event(self, Message m, int64_t ts_recv_ns) except -1:
@@ -223,12 +249,15 @@ cdef class Reader:
             self.control.on_control(event)
         tag = TAG_NUMBERS[0 if m.tag == TAG_REPLY else m.tag]
         while route is not None:
-            heard = heard or route.events.get(tag) is not None
             route.last_recv_ns[tag] = ts_recv_ns
-            if route.frame_listeners and not (m.tag == TAG_DEPTH):
+            listeners = route.frame_listeners.get(tag)
+            if listeners is not None:
                 heard = True
-                self._frames_to(route, m, ts_recv_ns)
-            for listener in route.events.get(tag, ()):
+                if m.tag != TAG_DEPTH:
+                    self._frames_to(listeners, m, ts_recv_ns)
+            listeners = route.events.get(tag)
+            heard = heard or listeners is not None
+            for listener in listeners or ():
                 if event is None:
                     event = event_from(m, ts_recv_ns)
                 try:

@@ -25,19 +25,29 @@ from mexcfast.core.results import (
     read_counts,
     read_decimal,
     read_depth,
+    read_fee_detail,
     read_fill,
     read_funding,
+    read_funding_record,
+    read_group,
+    read_insurance,
     read_integer,
     read_items,
     read_nothing,
     read_order,
+    read_plan,
     read_position,
     read_price,
+    read_stop,
     read_stop_ack,
     read_texts,
     read_ticker,
+    read_tier,
+    read_tiers,
     read_time,
     read_trade,
+    read_trailing,
+    read_transfer,
     to_bool,
     to_int,
 )
@@ -143,15 +153,17 @@ ROUTES: tuple[Route, ...] = (
     _public("kline_fair_price", "kline/fair_price/{symbol}", read_candles, "interval start end"),
     _public("deals", "deals/{symbol}", many(read_trade), "limit"),
     _public("tickers", "ticker", one_or_many(read_ticker), "symbol", 10),
-    _public("insurance_funds", "risk_reverse", one_or_many(read_any)),
-    _public("insurance_fund", "risk_reverse/{symbol}", one_or_many(read_any)),
-    _public("insurance_history", "risk_reverse/history", _RECORDS, "symbol! page_num! page_size!"),
+    _public("insurance_funds", "risk_reverse", one_or_many(read_insurance)),
+    _public("insurance_fund", "risk_reverse/{symbol}", one_or_many(read_insurance)),
+    _public("insurance_history", "risk_reverse/history", many(read_insurance),
+            "symbol! page_num! page_size!"),
     _public("funding_history", "funding_rate/history", many(read_funding),
             "symbol! page_num! page_size!"),
     # 14. account and fees
     _private("balances", "account/assets", many(read_balance), "A"),
     _private("balance", "account/asset/{currency}", read_balance, "A"),
-    _private("transfers", "account/transfer_record", _RECORDS, "A", "currency state type" + _PAGE),
+    _private("transfers", "account/transfer_record", many(read_transfer), "A",
+             "currency state type" + _PAGE),
     _private("profit_rate", "account/profit_rate/{type}", read_any, "A"),
     _private("analysis", _ANALYSIS + "{type}", read_any, "A", "currency! startTime endTime"),
     _private("pnl_yesterday", _ANALYSIS + "yesterday_pnl", read_decimal, "A"),
@@ -173,13 +185,13 @@ ROUTES: tuple[Route, ...] = (
     _private("fee_rate", "account/contract/fee_rate", _RECORDS, "A", "symbol", status="removed"),
     _private("zero_fee_rate", "account/contract/zero_fee_rate", read_any, "O", "symbol",
              status="removed"),
-    _private("risk_limit", "account/risk_limit", read_any, "O", "symbol"),
+    _private("risk_limit", "account/risk_limit", read_tiers, "O", "symbol"),
     _private("tiered_fee_rate_v1", "account/tiered_fee_rate", read_any, "O", "symbol",
              status="doc21"),
     _private("tiered_fee_rate", "account/tiered_fee_rate/v2", read_any, "O", "symbol"),
     _write("change_risk_level", "account/change_risk_level", read_nothing,
            "symbol level positionType", status="disabled"),
-    _private("fee_details", "order/fee_details", _RECORDS, "O",
+    _private("fee_details", "order/fee_details", many(read_fee_detail), "O",
              "symbol! ids start_time end_time" + _PAGE),
     # 15. positions
     _private("positions", "position/open_positions", many(read_position), "O",
@@ -188,9 +200,9 @@ ROUTES: tuple[Route, ...] = (
              "symbol type position_type start_time end_time" + _PAGE),
     _private("position_history_paged", "position/history_positions", many(read_position), "O",
              "symbol type" + _PAGE, status="removed"),
-    _private("funding_records", "position/funding_records", _RECORDS, "O",
+    _private("funding_records", "position/funding_records", many(read_funding_record), "O",
              "symbol position_id position_type start_time end_time" + _PAGE),
-    _private("leverage", "position/leverage", _RECORDS, "O", "symbol!"),
+    _private("leverage", "position/leverage", many(read_tier), "O", "symbol!"),
     _write("change_leverage", "position/change_leverage", read_nothing,
            "positionId leverage! symbol openType positionType leverageMode marginSelected "
            "leverageSelected", 10, window_ms=10_000),
@@ -256,7 +268,7 @@ ROUTES: tuple[Route, ...] = (
     _write("plan_cancel", "planorder/cancel", read_nothing, "[]", lane=Lane.CANCEL,
            repeatable=True),
     _write("plan_cancel_all", "planorder/cancel_all", read_nothing, "symbol", lane=Lane.CANCEL),
-    _private("plan_orders", "planorder/list/orders", _RECORDS, "O",
+    _private("plan_orders", "planorder/list/orders", many(read_plan), "O",
              "symbol states side start_time end_time" + _PAGE),
     # 16.5 TP/SL orders
     _write("stop_place", "stoporder/place", read_stop_ack,
@@ -274,9 +286,9 @@ ROUTES: tuple[Route, ...] = (
     _write("stop_change_plan_price", "stoporder/change_plan_price", read_nothing,
            "stopPlanOrderId! lossTrend profitTrend stopLossPrice takeProfitPrice "
            "takeProfitReverse stopLossReverse", 4),
-    _private("stop_orders", "stoporder/list/orders", _RECORDS, "O",
+    _private("stop_orders", "stoporder/list/orders", many(read_stop), "O",
              "symbol is_finished state type start_time end_time" + _PAGE),
-    _private("stop_open_orders", "stoporder/open_orders", _RECORDS, "O", "symbol"),
+    _private("stop_open_orders", "stoporder/open_orders", many(read_stop), "O", "symbol"),
     _private("stop_order", "stoporder/order_details/{stop_order_id}", read_any, "O",
              status="doc21", lookup=True),
     # 16.6 trailing orders
@@ -287,11 +299,11 @@ ROUTES: tuple[Route, ...] = (
            lane=Lane.CANCEL),
     _write("track_change", "trackorder/change_order", read_nothing,
            "symbol! trackOrderId! trend! backType! backValue! vol! activePrice", 4),
-    _private("track_orders", "trackorder/list/orders", _RECORDS, "O",
+    _private("track_orders", "trackorder/list/orders", many(read_trailing), "O",
              "states! symbol side start_time end_time pageIndex pageSize"),
     # 16.7 self-trade-prevention groups
-    _private("stp_groups", _STP, _RECORDS, "O", "configName"),
-    _private("stp_group", _STP + "/search", read_any, "O"),
+    _private("stp_groups", _STP, many(read_group), "O", "configName"),
+    _private("stp_group", _STP + "/search", read_group, "O"),
     _write("stp_create", _STP + "/create", read_nothing, "configName! blacklist!"),
     _write("stp_update", _STP + "/update", read_nothing, "configName! blacklist!"),
     _write("stp_delete", _STP + "/delete", read_nothing, "configName!"),
@@ -449,10 +461,13 @@ def _message(value: Any) -> str:
 def _unwrap(route: Route, status: int, answer: Any) -> Any:
     """The data of one decoded answer (protocol.md 2, rules 1 to 4)."""
     if not isinstance(answer, dict):
+        if route.parse is read_nothing:
+            raise BadAnswer("no envelope")      # nothing in it says that it was done
         return answer           # a bare array; the reader decides
     if not any(name in answer for name in ("success", "code", "data")):
         # The two samples without an envelope: 2021 depth, and the echo of a cancel.
-        if ("asks" in answer and "bids" in answer) or "externalOid" in answer:
+        if route.parse is not read_nothing and (
+                ("asks" in answer and "bids" in answer) or "externalOid" in answer):
             return answer
         raise BadAnswer("neither an envelope nor a known bare object")
     code = _code(answer.get("code"))
@@ -495,7 +510,7 @@ def read_answer(route: Route, status: int, body: bytes) -> Any:
         raise BadAnswer(error.reason, status) from None
     except RecursionError:
         raise BadAnswer("nested too deeply", status) from None
-    if status >= 300:
+    if not 200 <= status < 300:
         raise BadAnswer("a success that came with an error status", status)
     return result
 

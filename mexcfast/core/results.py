@@ -17,6 +17,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
+from mexcfast import conditional as c
+from mexcfast import statements as s
 from mexcfast import types as t
 from mexcfast.errors import BadAnswer, venue_error
 
@@ -379,6 +381,134 @@ def read_counts(data: Any) -> t.OrderCounts:
     return t.OrderCounts(total=f.integer("sumCount"), limit=f.integer("limitOrderCount"),
                          stop=f.integer("stopOrderCount"), plan=f.integer("planOrderCount"),
                          trailing=f.integer("trackOrderCount"))
+
+
+def _id(f: _Fields, *names: str) -> int | None:
+    """An id where 0 and absence mean that there is none."""
+    return f.maybe_int(*names) or None
+
+
+def read_plan(data: Any) -> c.PlanOrder:
+    f = _Fields(data, "plan order")
+    mode, protect = f.maybe_int("positionMode"), f.maybe_int("priceProtect")
+    return c.PlanOrder(
+        plan_id=f.integer("id"), symbol=f.text("symbol"), side=t.Side(f.integer("side")),
+        type=t.OrderType(f.integer("orderType")), state=t.ConditionalState(f.integer("state")),
+        trigger_price=f.number("triggerPrice"), trigger_type=t.TriggerType(
+            f.integer("triggerType")), trend=t.TriggerPrice(f.integer("trend", default=1)),
+        price=f.maybe("price"), quantity=f.number("vol"), leverage=f.integer("leverage", default=0),
+        open_type=t.OpenType(f.integer("openType", default=0)),
+        valid_hours=f.integer("executeCycle", default=0), order_id=_id(f, "orderId"),
+        error_code=t.OrderErrorCode(f.integer("errorCode", default=0)),
+        position_mode=None if mode is None else t.PositionMode(mode),
+        reduce_only=f.maybe_bool("reduceOnly"),
+        price_protect=None if protect is None else bool(protect),
+        stop_loss_price=f.maybe("stopLossPrice"), take_profit_price=f.maybe("takeProfitPrice"),
+        ts_created_ms=f.integer("createTime", default=0),
+        ts_updated_ms=f.integer("updateTime", "createTime", default=0))
+
+
+def read_stop(data: Any) -> c.StopOrder:
+    f = _Fields(data, "TP/SL order")
+    loss, profit = f.maybe_int("lossTrend"), f.maybe_int("profitTrend")
+    kind = f.maybe_int("volType")
+    return c.StopOrder(
+        stop_id=f.integer("id"), symbol=f.text("symbol"), position_id=f.integer(
+            "positionId", default=0), order_id=_id(f, "orderId"),
+        position_type=t.PositionType(f.integer("positionType", default=0)),
+        state=t.ConditionalState(f.integer("state")), is_final=f.maybe_bool("isFinished"),
+        quantity=f.number("vol"), placed_quantity=f.zero("realityVol"),
+        stop_loss_price=f.maybe("stopLossPrice"), stop_loss_quantity=f.maybe("stopLossVol"),
+        loss_trend=None if loss is None else t.TriggerPrice(loss),
+        take_profit_price=f.maybe("takeProfitPrice"),
+        take_profit_quantity=f.maybe("takeProfitVol"),
+        profit_trend=None if profit is None else t.TriggerPrice(profit),
+        volume_type=None if kind is None else t.StopVolumeType(kind),
+        trigger_side=t.TriggerSide(f.integer("triggerSide", default=0)),
+        placed_order_id=_id(f, "placeOrderId"),
+        error_code=t.OrderErrorCode(f.integer("errorCode", default=0)),
+        version=f.maybe_int("version"), ts_created_ms=f.integer("createTime", default=0),
+        ts_updated_ms=f.integer("updateTime", "createTime", default=0))
+
+
+def read_trailing(data: Any) -> c.TrailingOrder:
+    f = _Fields(data, "trailing order")
+    mode = f.maybe_int("positionMode")
+    return c.TrailingOrder(
+        track_id=f.integer("id"), symbol=f.text("symbol"), side=t.Side(f.integer("side")),
+        quantity=f.number("vol"), leverage=f.integer("leverage", default=0),
+        open_type=t.OpenType(f.integer("openType", default=0)),
+        state=t.TrailingState(f.integer("state")),
+        trend=t.TriggerPrice(f.integer("trend", default=1)), active_price=f.zero("activePrice"),
+        extreme_price=f.maybe("markPrice"), back_type=t.BackType(f.integer("backType")),
+        back_value=f.number("backValue"), trigger_price=f.maybe("triggerPrice"),
+        order_id=_id(f, "orderId"), error_code=t.OrderErrorCode(f.integer("errorCode", default=0)),
+        position_mode=None if mode is None else t.PositionMode(mode),
+        reduce_only=f.maybe_bool("reduceOnly"), ts_created_ms=f.integer("createTime", default=0),
+        ts_updated_ms=f.integer("updateTime", "createTime", default=0))
+
+
+def read_transfer(data: Any) -> s.Transfer:
+    f = _Fields(data, "transfer")
+    return s.Transfer(f.integer("id"), f.text("txid", default=""), f.text("currency"),
+                      f.number("amount"), f.text("type"), f.text("state"),
+                      f.integer("createTime", default=0),
+                      f.integer("updateTime", "createTime", default=0))
+
+
+def read_funding_record(data: Any) -> s.FundingRecord:
+    f = _Fields(data, "funding record")
+    return s.FundingRecord(f.integer("id"), f.text("symbol"),
+                           t.PositionType(f.integer("positionType")), f.zero("positionValue"),
+                           f.number("funding"), f.number("rate"), f.integer("settleTime"))
+
+
+def read_tier(data: Any) -> s.LeverageTier:
+    f = _Fields(data, "tier")
+    open_type = f.maybe_int("openType")
+    return s.LeverageTier(
+        symbol=f.maybe_text("symbol"), position_type=t.PositionType(f.integer("positionType")),
+        open_type=None if open_type is None else t.OpenType(open_type),
+        level=f.integer("level", default=1), max_quantity=f.zero("maxVol"),
+        leverage=f.integer("leverage"), max_leverage=f.maybe_int("maxLeverageView", "maxLeverage"),
+        maintenance_margin_rate=f.zero("mmr"), initial_margin_rate=f.zero("imr"),
+        is_limited_by_system=f.maybe_bool("limitBySys"))
+
+
+def read_tiers(data: Any) -> dict[str, tuple[s.LeverageTier, ...]]:
+    """risk_limit: an object with a contract's name for each key."""
+    if not isinstance(data, dict):
+        _bad("risk limits are not an object")
+    tiers = many(read_tier)
+    return {to_text(symbol, "symbol"): tiers(rows) for symbol, rows in data.items()}
+
+
+def read_fee_detail(data: Any) -> s.FeeDetail:
+    f = _Fields(data, "fee")
+    return s.FeeDetail(f.integer("id"), f.integer("orderId"), f.text("feeCurrency", default=""),
+                       f.number("fee"), f.integer("deductType", default=0),
+                       f.maybe_text("deductFeeCurrency"), f.maybe("deductFee"),
+                       f.integer("timestamp"))
+
+
+def read_insurance(data: Any) -> s.InsuranceFund:
+    f = _Fields(data, "insurance fund")
+    return s.InsuranceFund(f.text("symbol"), f.text("currency"), f.number("available"),
+                           f.integer("timestamp", "snapshotTime"))
+
+
+def read_group(data: Any) -> s.SelfTradeGroup | None:
+    """None: the account is in no group."""
+    if data is None:
+        return None
+    f = _Fields(data, "group")
+    users = f.data.get("blackList") or []
+    if not isinstance(users, list):
+        _bad("blackList is not a list")
+    return s.SelfTradeGroup(f.text("groupName", "configName"),
+                            tuple(to_text(user, "blackList") for user in users),
+                            f.integer("createTime", default=0),
+                            f.integer("updateTime", "createTime", default=0))
 
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

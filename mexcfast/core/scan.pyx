@@ -177,7 +177,8 @@ cdef int scan_number(Cursor* c, Value* out) noexcept nogil:
     return 0
 
 
-cdef int scan_literal(Cursor* c, Value* out, const char* word, int size, uint8_t kind) noexcept nogil:
+cdef int scan_literal(Cursor* c, Value* out, const char* word, int size,
+                      uint8_t kind) noexcept nogil:
     if c.end - c.p < size or memcmp(c.p, word, size) != 0:
         return fail(c, "a value was expected")
     out.text = c.p
@@ -237,3 +238,64 @@ cdef int scan_value(Cursor* c, Value* out, int depth) noexcept nogil:
     if byte < 0:
         return fail(c, "the text ends where a value was expected")
     return scan_number(c, out)
+
+
+cdef inline int hex_of(char byte) noexcept nogil:
+    return byte - 48 if byte <= 57 else (byte | 32) - 87
+
+
+cdef Py_ssize_t unescape(const char* text, Py_ssize_t size, char* out,
+                         Py_ssize_t cap) noexcept nogil:
+    """Resolve the escapes of a checked JSON string into UTF-8; bytes written.
+
+    -1 when cap is short or half a surrogate pair stands alone: UTF-8 has no form for it.
+    """
+    cdef Py_ssize_t i = 0, n = 0
+    cdef uint32_t code, low
+    cdef char byte
+    while i < size:
+        if n + 4 > cap:
+            return -1
+        byte = text[i]
+        if byte != b"\\":
+            out[n] = byte
+            i += 1
+            n += 1
+            continue
+        byte = text[i + 1]
+        if byte != b"u":
+            out[n] = (8 if byte == b"b" else 12 if byte == b"f" else 10 if byte == b"n"
+                      else 13 if byte == b"r" else 9 if byte == b"t" else byte)
+            i += 2
+            n += 1
+            continue
+        code = <uint32_t>(hex_of(text[i + 2]) << 12 | hex_of(text[i + 3]) << 8
+                          | hex_of(text[i + 4]) << 4 | hex_of(text[i + 5]))
+        i += 6
+        if 0xD800 <= code < 0xDC00 and i + 6 <= size and text[i] == b"\\" and text[i + 1] == b"u":
+            low = <uint32_t>(hex_of(text[i + 2]) << 12 | hex_of(text[i + 3]) << 8
+                             | hex_of(text[i + 4]) << 4 | hex_of(text[i + 5]))
+            if 0xDC00 <= low < 0xE000:
+                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
+                i += 6
+        if 0xD800 <= code < 0xE000:
+            return -1
+        if code < 0x80:
+            out[n] = <char>code
+            n += 1
+        elif code < 0x800:
+            out[n] = <char>(0xC0 | code >> 6)
+            out[n + 1] = <char>(0x80 | (code & 63))
+            n += 2
+        elif code < 0x10000:
+            out[n] = <char>(0xE0 | code >> 12)
+            out[n + 1] = <char>(0x80 | (code >> 6 & 63))
+            out[n + 2] = <char>(0x80 | (code & 63))
+            n += 3
+        else:
+            out[n] = <char>(0xF0 | code >> 18)
+            out[n + 1] = <char>(0x80 | (code >> 12 & 63))
+            out[n + 2] = <char>(0x80 | (code >> 6 & 63))
+            out[n + 3] = <char>(0x80 | (code & 63))
+            n += 4
+    return n

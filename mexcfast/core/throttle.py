@@ -1,19 +1,16 @@
-"""The venue's budgets as pure functions of integer time: windows, backoff, lanes.
+"""The venue's budgets as pure functions of integer time: windows, backoff, lanes, penalties.
 
 A window grants at most `count` requests in any span of `window_ns`, the way the venue counts
 (protocol.md 4). What reaches the venue is not evenly delayed: a slow request and a quick one arrive
 closer together than they left, so the window may be widened by a margin. Nothing here reads a
-clock; every method takes the time, in nanoseconds of one monotonic clock.
+clock; every method takes the time, in nanoseconds of one monotonic clock unless it says ms. Who
+waits for a slot, and in which order they leave: core/schedule.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
 from enum import IntEnum
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
 
 
 class Window:
@@ -57,9 +54,9 @@ class Window:
             self._grants.append(now_ns)
         return wait
 
-    def block(self, now_ns: int) -> None:
-        """The venue said "too frequent": grant nothing for one whole window."""
-        until_ns = now_ns + self.window_ns + self.margin_ns
+    def block(self, now_ns: int, for_ns: int = 0) -> None:
+        """The venue said "too frequent": grant nothing for one whole window, or for_ns if more."""
+        until_ns = now_ns + max(self.window_ns + self.margin_ns, for_ns)
         if self._blocked_until_ns is None or until_ns > self._blocked_until_ns:
             self._blocked_until_ns = until_ns
 
@@ -88,66 +85,33 @@ class Lane(IntEnum):
     OPEN = 3
 
 
-class Lanes(Generic[T]):
-    """A queue with four lanes: the lowest lane first, in order of arrival within a lane.
+class Penalties:
+    """What the venue has closed for us and until when, in wall-clock ms: it outlives a restart.
 
-    A key makes an item replaceable: pushing the same key again takes the old item out, wherever it
-    waits, so an outdated open never leaves. The new item joins the end of its lane.
+    what: any name, such as "rate order_place" or "edge POST". A repeat soon after the end of the
+    last pause doubles it: who comes back too early was not patient enough.
     """
 
-    __slots__ = ("_keys", "_lanes", "_serial")
+    __slots__ = ("_closed",)
 
     def __init__(self) -> None:
-        # One ordered dict per lane, by serial number: arrival order and removal in O(1).
-        self._lanes: dict[Lane, dict[int, tuple[Hashable | None, T]]] = {
-            lane: {} for lane in Lane}
-        self._keys: dict[Hashable, tuple[Lane, int]] = {}
-        self._serial = 0
+        self._closed: dict[str, tuple[int, int]] = {}    # what -> (until_ms, pause_ms)
 
-    def __len__(self) -> int:
-        return sum(len(waiting) for waiting in self._lanes.values())
+    def note(self, what: str, now_ms: int, base_ms: int, cap_ms: int) -> int:
+        """The venue closed it now: returns until when to leave it alone, ms."""
+        until_ms, pause_ms = self._closed.get(what, (0, 0))
+        if now_ms < until_ms and pause_ms:
+            return until_ms         # an answer to what left before the pause began
+        repeats = pause_ms > 0 and now_ms <= until_ms + 4 * pause_ms
+        pause_ms = min(cap_ms, 2 * pause_ms) if repeats else min(cap_ms, base_ms)
+        self._closed[what] = (now_ms + pause_ms, pause_ms)
+        return now_ms + pause_ms
 
-    def push(self, lane: Lane, item: T, key: Hashable | None = None) -> T | None:
-        """Queue an item; returns the item it replaced, if any."""
-        replaced = self.discard(key) if key is not None else None
-        self._serial += 1
-        self._lanes[lane][self._serial] = (key, item)
-        if key is not None:
-            self._keys[key] = (lane, self._serial)
-        return replaced
+    def restore(self, what: str, until_ms: int, now_ms: int) -> None:
+        """A pause of an earlier run, as far as it is not over."""
+        if until_ms > now_ms:
+            self._closed[what] = (until_ms, until_ms - now_ms)
 
-    def push_front(self, lane: Lane, item: T, key: Hashable | None = None) -> None:
-        """Put back what pop() just gave: it waits before all others of its lane."""
-        old = self._lanes[lane]
-        first = next(iter(old), self._serial + 1)
-        serial = first - 1
-        self._lanes[lane] = {serial: (key, item), **old}
-        if key is not None:
-            self._keys[key] = (lane, serial)
-
-    def discard(self, key: Hashable) -> T | None:
-        """Take out the item with this key; None when it does not wait."""
-        place = self._keys.pop(key, None)
-        if place is None:
-            return None
-        lane, serial = place
-        return self._lanes[lane].pop(serial)[1]
-
-    def pop(self) -> tuple[Lane, T] | None:
-        """The next item and its lane; None when nothing waits."""
-        for lane, waiting in self._lanes.items():
-            if waiting:
-                return lane, self._take(lane)
-        return None
-
-    def pop_many(self, lane: Lane, limit: int) -> list[T]:
-        """Up to limit items of one lane: cancels that leave together."""
-        return [self._take(lane) for _ in range(min(limit, len(self._lanes[lane])))]
-
-    def _take(self, lane: Lane) -> T:
-        waiting = self._lanes[lane]
-        serial = next(iter(waiting))
-        key, item = waiting.pop(serial)
-        if key is not None:
-            del self._keys[key]
-        return item
+    def open_ms(self, now_ms: int) -> dict[str, int]:
+        """What is closed now -> until when."""
+        return {what: until for what, (until, _) in self._closed.items() if until > now_ms}

@@ -1,5 +1,5 @@
-# Decimal text <-> exact integers. A value is mantissa / 10**scale; nothing here goes through a double
-# except as_double, which is correctly rounded.
+# Decimal text <-> exact integers. A value is mantissa / 10**scale; nothing here goes through a
+# double except as_double, which is correctly rounded.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef extern from *:
@@ -8,9 +8,10 @@ cdef extern from *:
     #define MEXCFAST_POW10
     #include <stdint.h>
     static const int64_t mexcfast_pow10[19] __attribute__((unused)) = {
-        1LL, 10LL, 100LL, 1000LL, 10000LL, 100000LL, 1000000LL, 10000000LL, 100000000LL, 1000000000LL,
-        10000000000LL, 100000000000LL, 1000000000000LL, 10000000000000LL, 100000000000000LL,
-        1000000000000000LL, 10000000000000000LL, 100000000000000000LL, 1000000000000000000LL};
+        1LL, 10LL, 100LL, 1000LL, 10000LL, 100000LL, 1000000LL, 10000000LL, 100000000LL,
+        1000000000LL, 10000000000LL, 100000000000LL, 1000000000000LL, 10000000000000LL,
+        100000000000000LL, 1000000000000000LL, 10000000000000000LL, 100000000000000000LL,
+        1000000000000000000LL};
     static const double mexcfast_pow10d[23] __attribute__((unused)) = {
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
         1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -28,15 +29,16 @@ cdef enum:
     MAX_SCALE = 18           # decimals a price or quantity may have
     MAX_FIELD_SCALE = 36     # decimals any other number may have
     MAX_EXPONENT = 4096      # larger exponents are refused before any arithmetic
-    MAX_LONG = 64            # characters and exponent of a number that does not fit but still is one:
-    MAX_LONG_EXPONENT = 200  # it lies well inside a double's range
+    # Characters and exponent of a number that does not fit but lies well inside a double's range:
+    MAX_LONG = 64
+    MAX_LONG_EXPONENT = 200
 
 cdef struct Fixed:
     int64_t mantissa
-    int32_t scale            # decimals, 0 .. MAX_FIELD_SCALE; never a trailing zero behind the point
+    int32_t scale            # decimals, 0 .. MAX_FIELD_SCALE; no trailing zero behind the point
 
-# Text of length size (a whole JSON number) to Fixed. 0 fits; -1 no number; a number that does not fit: 1
-# within MAX_LONG, 2 beyond.
+# Text of length size (a whole JSON number) to Fixed. 0 fits; -1 no number; a number that does not
+# fit: 1 within MAX_LONG, 2 beyond.
 cdef int fixed_from_text(const char* text, Py_ssize_t size, Fixed* out) noexcept nogil
 
 # The double nearest to mantissa / 10**scale.

@@ -37,8 +37,10 @@ class Topic:
         """The channel's name on pushes."""
         return f"push.{self.channel}"
 
-    def param(self) -> dict[str, Any]:
-        """The subscribe message's `param`."""
+    def param(self) -> dict[str, Any] | None:
+        """The subscribe message's `param`; None where the venue shows none (7.11, 7.12)."""
+        if self.channel in ("contract", "event.contract"):
+            return None
         named = {"symbol": self.symbol} if self.symbol else {}
         return named | dict(self.params)
 
@@ -48,7 +50,9 @@ class Topic:
 
     def unsubscribe_frame(self) -> bytes:
         """The whole unsubscribe message."""
-        param = {k: v for k, v in self.param().items() if k in self.unsubscribe_keys}
+        param = self.param()
+        if param is not None:
+            param = {k: v for k, v in param.items() if k in self.unsubscribe_keys}
         return _request(f"unsub.{self.channel}", param)
 
     def __str__(self) -> str:
@@ -65,7 +69,8 @@ def _request(method: str, param: Mapping[str, Any] | None) -> bytes:
 
 def _contract(channel: str, symbol: str, *params: tuple[str, Any], undo: str = "") -> Topic:
     if not isinstance(symbol, str) or not symbol or symbol != symbol.upper() or " " in symbol:
-        raise ValueError(f"symbol is {symbol!r}; allowed: a contract in upper case such as BTC_USDT")
+        raise ValueError(
+            f"symbol is {symbol!r}; allowed: a contract in upper case such as BTC_USDT")
     if len(symbol.encode()) > 60:
         raise ValueError(f"symbol is {len(symbol.encode())} bytes long; allowed: 60")
     keys = ("symbol", undo) if undo else ("symbol",)

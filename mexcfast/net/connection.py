@@ -1,7 +1,8 @@
 """One socket: opens, logs in, subscribes, pings, and comes back after every loss.
 
 States: CONNECTING -> OPEN -> LOST -> CONNECTING ... -> CLOSED. A topic on it is WAITING (not asked
-for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or REFUSED.
+for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or
+REFUSED.
 Source: protocol.md 5, 6, 8.
 """
 
@@ -120,7 +121,7 @@ class Connection:
         self._stream_class = stream_class
         self._stream: Stream | None = None
         self._gone = asyncio.Event()
-        self._to_send: deque[tuple[bytes, str, Topic | None]] = deque()
+        self._to_send: deque[tuple[bytes, str, Topic | None, int]] = deque()
         self._wake_sender = asyncio.Event()
         self._window = Window(settings.messages_per_second, SECOND)
         self._asked: deque[_Asked] = deque()
@@ -135,7 +136,8 @@ class Connection:
 
     def start(self) -> None:
         """Run until close()."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"mexcfast {self.name}")
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name=f"mexcfast {self.name}")
 
     async def close(self) -> None:
         """Close the socket and stop for good."""
@@ -165,9 +167,9 @@ class Connection:
         if self.topics.pop(topic, None) is not None and self.is_open:
             self.send(topic.unsubscribe_frame(), f"unsub.{topic.channel}", topic)
 
-    def send(self, frame: bytes, method: str, topic: Topic | None = None) -> None:
+    def send(self, frame: bytes, method: str, topic: Topic | None = None, tries: int = 1) -> None:
         """Queue a request; it leaves within the message budget. Dropped when the socket is lost."""
-        self._to_send.append((frame, method, topic))
+        self._to_send.append((frame, method, topic, tries))
         self._wake_sender.set()
 
     def listeners(self) -> set[Listener]:
@@ -215,9 +217,9 @@ class Connection:
                 due_ns = next_ping_ns
             else:
                 due_ns = self._ping_sent_ns + int(settings.pong_deadline * SECOND)
-            if self._asked:
-                due_ns = min(due_ns, self._asked[0].sent_ns
-                             + int(settings.acknowledge_timeout * SECOND))
+            # What is asked while we sleep is looked at one timeout later at the latest.
+            asked_ns = self._asked[0].sent_ns if self._asked else now_ns
+            due_ns = min(due_ns, asked_ns + int(settings.acknowledge_timeout * SECOND))
             if due_ns > now_ns:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._gone.wait(), (due_ns - now_ns) / SECOND)
@@ -240,14 +242,14 @@ class Connection:
                 if wait_ns:
                     await asyncio.sleep(wait_ns / SECOND)
                     continue
-                frame, method, topic = self._to_send.popleft()
+                frame, method, topic, tries = self._to_send.popleft()
                 try:
                     assert self._stream is not None
                     self._stream.send(frame)
                 except ConnectionError:
                     return
                 if method != "ping":
-                    self._asked.append(_Asked(method, topic, time.monotonic_ns(), 1))
+                    self._asked.append(_Asked(method, topic, time.monotonic_ns(), tries))
             self._wake_sender.clear()
 
     def _ask_for(self, topic: Topic) -> None:
@@ -287,6 +289,8 @@ class Connection:
         self.opened += 1
         self.lost_because = "closed by the peer"
         self._wake_sender.set()
+        for route in self.reader.routes.values():
+            route.forget_receipts()
         if self._login is not None:
             self.send(self._login(), "login")
         for topic in self.topics:
@@ -339,7 +343,8 @@ class Connection:
         if asked.topic in self.topics and asked.method.startswith("sub."):
             self.topics[asked.topic] = TopicState.REFUSED if refusal else TopicState.LIVE
         if refusal:
-            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "", refusal)
+            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "",
+                        refusal)
             self._keeper.on_topic_refused(self, asked.topic, refusal)
 
     def _check_acknowledgements(self, now_ns: int) -> None:
@@ -357,9 +362,7 @@ class Connection:
                 self.topics[topic] = TopicState.LIVE
             elif asked.tries < self.settings.acknowledge_tries:
                 log.warning("%s: %s not acknowledged, asking again", self.name, topic)
-                if self._stream is not None:
-                    self._stream.send(topic.subscribe_frame())
-                self._asked.append(_Asked(asked.method, topic, now_ns, asked.tries + 1))
+                self.send(topic.subscribe_frame(), asked.method, topic, asked.tries + 1)
             else:
                 self._settle(asked, f"no answer to {asked.tries} requests")
 

@@ -10,8 +10,10 @@ on a dead kept-alive connection, and a write is a POST), no redirect followed.
     timeout, reset or close after connecting        maybe executed    Unknown
 
 The venue's budgets are kept here, per group: reads wait for their slot; writes wait in lanes or are
-refused, as the caller says. 510 and 429 close the group for a whole window. 513 asks for one new
-ping, and repeats the request once if it was a read.
+refused, as the caller says. 510 and 429 close the group for a whole window, longer when they come
+again; the edge firewall's 403 closes reads, or what adds risk, for minutes; 6026 closes opening.
+513 asks for one new ping, and repeats the request once if it was a read. Reads are repeated after
+an inner fault of the venue or of the network; writes never.
 A cancelled task cannot know whether its write left: net/orders keeps such orders on its list.
 """
 
@@ -19,17 +21,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import logging
+import random
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
-from mexcfast.core.rest import LIVE, Endpoint, Request, Route, Subject, find, judge, prepare
+from mexcfast.core.rest import (
+    LIVE,
+    ROUTES,
+    Endpoint,
+    Request,
+    Route,
+    Subject,
+    find,
+    judge,
+    prepare,
+)
 from mexcfast.core.rest import read_answer as parse_answer
+from mexcfast.core.schedule import Schedule, Ticket
 from mexcfast.core.sign import Signer
-from mexcfast.core.throttle import Lane, Lanes, Window
+from mexcfast.core.throttle import Lane, Penalties, Window, backoff_ms
 from mexcfast.errors import (
     BadAnswer,
     BudgetSpent,
@@ -37,72 +53,122 @@ from mexcfast.errors import (
     ConfigError,
     ConnectFailed,
     ConnectionLost,
+    Dropped,
+    EdgeError,
     NetworkError,
     RateLimited,
     RequestTimeout,
     VenueError,
+    VenueFault,
 )
 from mexcfast.net.clock import Clock
 from mexcfast.types import Outcome, Rejected, Unknown
 
+log = logging.getLogger("mexcfast.net")
+
 MS = 1_000_000
+
+RISK_ADDING = (Lane.AMEND, Lane.OPEN)
+#: penalty -> (first pause, longest pause) in ms (protocol.md 4, 17: 6026)
+PAUSES = {"rate": (0, 60_000), "edge": (120_000, 900_000), "opening": (60_000, 900_000)}
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One request that waits for a slot."""
+
+    group: str
+    lane: Lane
+    key: Hashable | None
+    waited_ns: int
+    about: Subject
+
+
+@dataclass(slots=True)
+class _Place:
+    """What the queue holds: the task waiting, and for what."""
+
+    granted: asyncio.Future[None]
+    about: Subject
 
 
 class _Budget:
-    """One group's window and the tasks waiting for it, woken lane by lane."""
+    """One group's slots and the tasks waiting for them, woken lane by lane."""
 
-    def __init__(self, window: Window, clock: Clock) -> None:
-        self.window = window
+    def __init__(self, group: str, window: Window, clock: Clock) -> None:
+        self.group = group
+        self.schedule: Schedule[_Place] = Schedule(window)
         self._clock = clock
-        self._waiting: Lanes[asyncio.Future[None]] = Lanes()
         self._timer: asyncio.TimerHandle | None = None
 
     def wait_ns(self) -> int:
-        return self.window.wait_ns(self._clock.monotonic_ns())
+        return self.schedule.wait_ns(self._clock.monotonic_ns())
 
-    def take_now(self) -> int:
+    def take_now(self, lane: Lane) -> int:
         """0 when a slot was taken, else nanoseconds to wait. Nobody overtakes those who wait."""
-        if len(self._waiting):
-            return max(1, self.wait_ns())
-        return self.window.take(self._clock.monotonic_ns())
+        return self.schedule.take(self._clock.monotonic_ns(), lane)
 
-    async def take(self, lane: Lane) -> None:
-        """Take a slot, waiting for it in the given lane."""
-        if self.take_now() == 0:
+    async def take(self, lane: Lane, about: Subject, key: Hashable | None = None,
+                   max_age_ns: int | None = None, keep: bool = False) -> None:
+        """Take a slot, waiting for it in the given lane. Raises Dropped."""
+        if self.take_now(lane) == 0:
             return
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.push(lane, future, key=future)
-        self._schedule()
+        now_ns = self._clock.monotonic_ns()
+        place = _Place(asyncio.get_running_loop().create_future(), about)
+        expires_ns = None if max_age_ns is None else now_ns + max_age_ns
+        ticket, dropped = self.schedule.enter(now_ns, lane, place, key, expires_ns, keep)
+        if dropped is not None:
+            self._drop(dropped, "replaced")
+        if ticket is None:
+            raise Dropped("kept")
+        self.reschedule()
         try:
-            await future
+            await place.granted
         except asyncio.CancelledError:
             # A slot granted to a task that was cancelled in the same turn is spent: the safe side.
-            self._waiting.discard(future)
+            self.schedule.leave(ticket)
+            self.reschedule()
             raise
 
-    def _schedule(self) -> None:
-        if self._timer is None and len(self._waiting):
+    def _drop(self, ticket: Ticket[_Place], reason: str) -> None:
+        if not ticket.item.granted.done():
+            waited_ns = self._clock.monotonic_ns() - ticket.since_ns
+            ticket.item.granted.set_exception(Dropped(reason, waited_ns))
+
+    def reschedule(self) -> None:
+        """Set the timer for the next moment at which something happens."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wait_ns = self.schedule.next_ns(self._clock.monotonic_ns())
+        if wait_ns is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.wait_ns() / 1e9, self._wake)
+            self._timer = loop.call_later(wait_ns / 1e9, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        while (waiting := self._waiting.pop()) is not None:
-            lane, future = waiting
-            if future.done():       # its task was cancelled: no slot for it
-                continue
-            if self.window.take(self._clock.monotonic_ns()) > 0:
-                self._waiting.push_front(lane, future, key=future)
-                break
-            future.set_result(None)
-        self._schedule()
+        granted, outdated = self.schedule.due(self._clock.monotonic_ns())
+        for ticket in outdated:
+            self._drop(ticket, "outdated")
+        for ticket in granted:
+            if not ticket.item.granted.done():
+                ticket.item.granted.set_result(None)
+        self.reschedule()
+
+    def queue(self) -> list[Queued]:
+        now_ns = self._clock.monotonic_ns()
+        return [Queued(self.group, ticket.lane, ticket.key, now_ns - ticket.since_ns,
+                       ticket.item.about) for ticket in self.schedule.tickets()]
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        while (waiting := self._waiting.pop()) is not None:
-            if not waiting[1].done():
-                waiting[1].set_exception(ConnectFailed("the executor was closed"))
+            self._timer = None
+        for ticket in self.schedule.tickets():
+            self.schedule.leave(ticket)
+            if not ticket.item.granted.done():
+                ticket.item.granted.set_exception(ConnectFailed("the executor was closed"))
+
 
 SMALLEST_BOOK = 512     # bytes; a shorter body may be a refusal and is read as one
 
@@ -113,14 +179,23 @@ class Executor:
     signer: needed for private routes. clock: shared with whoever else needs the venue's time.
     wait_for_budget: what writes do without a slot: wait in their lane (True), or come back at once
     as Rejected(BudgetSpent) (False). Each call may say otherwise.
+    read_tries: how often a read is sent at most when the venue fails or the network does. Writes
+    are sent once.
     Use it as an async context manager, in one event loop.
     """
 
     def __init__(self, endpoint: Endpoint = LIVE, signer: Signer | None = None,
-                 clock: Clock | None = None, *, wait_for_budget: bool = False) -> None:
+                 clock: Clock | None = None, *, wait_for_budget: bool = False,
+                 read_tries: int = 3) -> None:
+        if read_tries < 1:
+            raise ConfigError(f"read_tries is {read_tries}; allowed: 1 and above")
         self.endpoint = endpoint
         self.clock = clock or Clock()
         self.wait_for_budget = wait_for_budget
+        self.read_tries = read_tries
+        self.penalties = Penalties()
+        #: told of every pause the venue forces on us: (what, until in wall-clock ms)
+        self.on_penalty: Callable[[str, int], None] | None = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self._budgets: dict[str, _Budget] = {}
@@ -145,13 +220,24 @@ class Executor:
                                               connect=settings.connect_timeout_ms / 1000))
         return self._session
 
-    async def close(self) -> None:
-        """Close the connections; what still waits for a slot ends with ConnectFailed."""
+    def drop_queue(self) -> None:
+        """What still waits for a slot ends with ConnectFailed, unsent."""
         for budget in self._budgets.values():
             budget.close()
+
+    async def close(self) -> None:
+        """Close the connections; what still waits for a slot ends with ConnectFailed."""
+        self.drop_queue()
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    @property
+    def access_key(self) -> str:
+        """The public half of the keys; ConfigError without a signer."""
+        if self._signer is None:
+            raise ConfigError("a Signer is needed")
+        return self._signer.access_key
 
     # -- budgets ---------------------------------------------------------------------------------
 
@@ -160,16 +246,79 @@ class Executor:
         if budget is None:
             count, window_ms = self.endpoint.limit(route)
             window = Window(count, window_ms * MS, self.endpoint.margin_ms * MS)
-            budget = self._budgets[route.group] = _Budget(window, self.clock)
+            budget = self._budgets[route.group] = _Budget(route.group, window, self.clock)
+            for what, until_ms in self.penalties.open_ms(self.clock.wall_ms()).items():
+                self._apply(budget, route, what, until_ms)
         return budget
+
+    def _budget_of(self, name: str) -> _Budget:
+        return self._budget(find(name))
 
     def next_free_ns(self, name: str) -> int:
         """Nanoseconds until this route's group has a slot; 0 when it has one now."""
-        return self._budget(find(name)).wait_ns()
+        return self._budget_of(name).wait_ns()
 
     def free(self, name: str) -> int:
         """How many requests of this route's group could leave now."""
-        return self._budget(find(name)).window.free(self.clock.monotonic_ns())
+        return self._budget_of(name).schedule.window.free(self.clock.monotonic_ns())
+
+    def queue(self) -> tuple[Queued, ...]:
+        """Everything that waits for a slot, group by group in the order of leaving."""
+        return tuple(queued for budget in self._budgets.values() for queued in budget.queue())
+
+    # -- penalties -------------------------------------------------------------------------------
+
+    def restore_penalties(self, penalties: Mapping[str, int]) -> None:
+        """Pauses of an earlier run: what -> until, in wall-clock ms."""
+        for what, until_ms in penalties.items():
+            self.penalties.restore(what, until_ms, self.clock.wall_ms())
+            self._spread(what, until_ms)
+
+    def _apply(self, budget: _Budget, route: Route, what: str, until_ms: int) -> None:
+        """Close the group, or its lanes that add risk, as far as the penalty concerns it."""
+        kind, _, scope = what.partition(" ")
+        left_ns = (until_ms - self.clock.wall_ms()) * MS
+        now_ns = self.clock.monotonic_ns()
+        if left_ns <= 0:
+            return
+        if kind == "rate" and scope == budget.group:
+            budget.schedule.window.block(now_ns, left_ns)
+        elif (kind == "edge" and scope == route.method) or (
+                kind == "opening" and budget.group == "order_place"):
+            # Cancels and orders that reduce may still try their luck at their ordinary pace.
+            lanes = RISK_ADDING if route.writes and kind == "edge" else (Lane.OPEN,)
+            budget.schedule.close(lanes, now_ns + left_ns)
+        else:
+            return
+        if len(budget.schedule):
+            budget.reschedule()
+
+    def _spread(self, what: str, until_ms: int) -> None:
+        groups = {route.group: route for route in ROUTES}
+        for group, budget in self._budgets.items():
+            self._apply(budget, groups[group], what, until_ms)
+
+    def _punish(self, route: Route, error: Exception) -> None:
+        """The venue closed something: remember for how long."""
+        if isinstance(error, RateLimited):
+            what = f"rate {route.group}"
+            window_ms = self.endpoint.limit(route)[1]
+            base_ms, cap_ms = window_ms + self.endpoint.margin_ms, PAUSES["rate"][1]
+            self._budget(route).schedule.window.block(self.clock.monotonic_ns())
+        elif isinstance(error, EdgeError) and error.status in (401, 403, 429):
+            what = f"edge {route.method}"
+            base_ms, cap_ms = PAUSES["edge"]
+        elif isinstance(error, VenueError) and error.code == 6026:
+            what = "opening"
+            base_ms, cap_ms = PAUSES["opening"]
+        else:
+            return
+        until_ms = self.penalties.note(what, self.clock.wall_ms(), base_ms, max(base_ms, cap_ms))
+        log.warning("the venue closed %r for %d ms: %s", what, until_ms - self.clock.wall_ms(),
+                    error)
+        self._spread(what, until_ms)
+        if self.on_penalty is not None:
+            self.on_penalty(what, until_ms)
 
     # -- reads -----------------------------------------------------------------------------------
 
@@ -184,23 +333,32 @@ class Executor:
         if route.writes:
             raise ConfigError(f"{name} changes state: use execute()")
         request = prepare(self.endpoint, route, path, params, body)
-        try:
-            return await self._read(route, request)
-        except ClockError:
-            self._resync_due = True
-            return await self._read(route, request)
+        resynced = False
+        for attempt in range(1, self.read_tries + 1):
+            try:
+                return await self._read(route, request)
+            except ClockError:
+                if resynced:
+                    raise
+                self._resync_due = resynced = True
+            except (NetworkError, VenueError) as error:
+                if attempt == self.read_tries or not _may_repeat(error):
+                    raise
+                await asyncio.sleep(
+                    backoff_ms(attempt, random.random(), base_ms=100, cap_ms=2000) / 1000)
+        return await self._read(route, request)
 
     async def _read(self, route: Route, request: Request) -> Any:
         await self._resync_if_due(route)
-        await self._budget(route).take(route.lane)
+        await self._budget(route).take(route.lane, Subject())
         status, answer = await self._send(request, self._headers(route, request)[1])
         return self._parsed(route, status, answer)
 
     def _parsed(self, route: Route, status: int, answer: bytes) -> Any:
         try:
             return parse_answer(route, status, answer)
-        except RateLimited:
-            self._budget(route).window.block(self.clock.monotonic_ns())
+        except VenueError as error:
+            self._punish(route, error)
             raise
 
     async def fetch(self, name: str, path: Mapping[str, object] | None = None,
@@ -210,41 +368,67 @@ class Executor:
         Raises VenueError or NetworkError as request() does.
         """
         route = find(name)
-        await self._budget(route).take(route.lane)
+        await self._budget(route).take(route.lane, Subject())
         request = prepare(self.endpoint, route, path, params)
         status, answer = await self._send(request, self._headers(route, request)[1])
         if status != 200 or len(answer) < SMALLEST_BOOK:
             self._parsed(route, status, answer)
         return answer
 
+    async def download(self, name: str, params: Mapping[str, object] | None = None) -> bytes:
+        """A private GET whose answer is a file. Raises VenueError or NetworkError as request()."""
+        route = find(name)
+        request = prepare(self.endpoint, route, params=params)
+        await self._resync_if_due(route)
+        await self._budget(route).take(route.lane, Subject())
+        status, answer = await self._send(request, self._headers(route, request)[1])
+        if status != 200 or answer.lstrip()[:1] in (b"{", b"<"):
+            self._parsed(route, status, answer)
+            raise BadAnswer("JSON instead of a file", status)
+        return answer
+
     # -- writes ----------------------------------------------------------------------------------
 
-    async def execute(self, name: str, body: bytes | None = None, about: Subject | None = None, *,
-                      wait: bool | None = None, lane: Lane | None = None) -> Outcome:
+    async def execute(self, name: str, body: bytes | Callable[[], bytes] | None = None,
+                      about: Subject | None = None, *, wait: bool | None = None,
+                      lane: Lane | None = None, key: Hashable | None = None,
+                      max_age_ms: int | None = None, keep: bool = False,
+                      on_send: Callable[[int | None], None] | None = None) -> Outcome:
         """The outcome of one state-changing request, sent at most once.
 
-        about: what it concerns, repeated in the outcome. wait: wait for a slot of the budget;
-        None: as the executor was told. lane: place in the queue while waiting.
+        body: the bytes, or a function that gives them once the slot is there. about: what it
+        concerns, repeated in the outcome. wait: wait for a slot of the budget; None: as the
+        executor was told. lane: place in the queue while waiting. key: a newer request with the
+        same key takes this one out of the queue, or with keep=True is turned away itself.
+        max_age_ms: older than this it never leaves. Both come back as Rejected(Dropped).
+        on_send: called with the signed time in ms just before the first byte leaves; what it
+        raises is raised here, and nothing is sent.
         Raises IntentError or ConfigError before anything is sent, never a VenueError or
         NetworkError.
         """
         route, about = find(name), about or Subject()
         if not route.writes:
             raise ConfigError(f"{name} changes nothing: use request()")
-        request = prepare(self.endpoint, route, body=body)
+        request = None if callable(body) else prepare(self.endpoint, route, body=body)
         budget = self._budget(route)
+        place = route.lane if lane is None else lane
         # When this fails it stays due, and the write goes out with the time we have.
         with contextlib.suppress(NetworkError, VenueError):
             await self._resync_if_due(route)
-        if self.wait_for_budget if wait is None else wait:
-            try:
-                await budget.take(route.lane if lane is None else lane)
-            except ConnectFailed as error:
-                return Rejected(error, about.symbol, about.client_order_id, about.order_id)
-        elif (wait_ns := budget.take_now()) > 0:
-            return Rejected(BudgetSpent(route.group, wait_ns), about.symbol,
-                            about.client_order_id, about.order_id)
+        try:
+            if self.wait_for_budget if wait is None else wait:
+                max_age_ns = None if max_age_ms is None else max_age_ms * MS
+                await budget.take(place, about, key, max_age_ns, keep)
+            elif (wait_ns := budget.take_now(place)) > 0:
+                raise BudgetSpent(route.group, wait_ns)
+        except (ConnectFailed, Dropped, BudgetSpent) as error:
+            return Rejected(error, about.symbol, about.client_order_id, about.order_id)
+        if request is None:
+            assert callable(body)
+            request = prepare(self.endpoint, route, body=body())
         ts_sent_ms, headers = self._headers(route, request)
+        if on_send is not None:
+            on_send(ts_sent_ms)
         try:
             status, answer = await self._send(request, headers)
         except ConnectFailed as error:
@@ -254,9 +438,8 @@ class Executor:
                            ts_sent_ms=ts_sent_ms)
         outcome = judge(route, status, answer, about, ts_sent_ms)
         if isinstance(outcome, Rejected | Unknown):
-            if isinstance(outcome.error, RateLimited):
-                budget.window.block(self.clock.monotonic_ns())
-            elif isinstance(outcome.error, ClockError):
+            self._punish(route, outcome.error)
+            if isinstance(outcome.error, ClockError):
                 self._resync_due = True
         return outcome
 
@@ -267,7 +450,7 @@ class Executor:
         route = find("ping")
         request = prepare(self.endpoint, route)
         for _ in range(pings):
-            await self._budget(route).take(route.lane)
+            await self._budget(route).take(route.lane, Subject())
             sent_ns = self.clock.monotonic_ns()
             status, answer = await self._send(request, self._headers(route, request)[1])
             received_ns = self.clock.monotonic_ns()
@@ -275,6 +458,8 @@ class Executor:
 
     async def _resync_if_due(self, route: Route) -> None:
         if self._resync_due and route.signed:
+            if route.writes and self.next_free_ns("ping") > 0:
+                return      # an order does not wait for a ping's slot
             self.clock.forget()
             await self.sync_clock()
             self._resync_due = False
@@ -315,6 +500,13 @@ class Executor:
             raise BadAnswer(_name(error)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ConnectionLost(_name(error)) from None
+
+
+def _may_repeat(error: Exception) -> bool:
+    """A read that failed for a reason that may pass within seconds (protocol.md 17)."""
+    if isinstance(error, EdgeError | BadAnswer):
+        return error.status >= 500 or error.status == 0
+    return isinstance(error, NetworkError | VenueFault)
 
 
 def _name(error: Exception) -> str:

@@ -1,79 +1,242 @@
-"""Orders and account reads: what a strategy calls. First floor of the order path.
+"""Orders: what a strategy calls, and what is kept until each order's fate is proven.
 
-Every order carries a client order id. An order is on the `unresolved` list from before its first
-byte is sent until its fate is proven, so neither a crash of the connection nor the cancellation of
-the calling task can lose it. Nothing is ever sent twice.
+Every order carries a client order id. It is in the tracker, and with a journal on disk, before its
+first byte leaves; when its outcome stays in doubt it is on the `unresolved` list until the venue
+has proven its fate. So neither a broken connection nor the cancellation of the calling task nor the
+death of the process can lose it. Nothing is ever sent twice.
+
+    submit / send     checks -> queue -> journal -> bytes -> Accepted | Rejected | Unknown
+    the stream        own.OwnFeed -> core/tracker: open_orders(), done(), on_change
+    the resolver      Unknown -> Accepted | Rejected, on proof only
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+import logging
+import random
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, cast
 
+from mexcfast.core.depth import OrderBook
 from mexcfast.core.intent import (
     ClientOrderIds,
     OrderIntent,
+    RiskLimits,
     amend_body,
     cancel_all_body,
     cancel_body,
     check_client_order_id,
-    external_body,
+    encode_body,
+    exact_decimal,
     snap_price,
 )
+from mexcfast.core.journal import Entry
 from mexcfast.core.rest import Subject, judge_items
-from mexcfast.core.throttle import Lane
-from mexcfast.errors import ConnectionLost, IntentError, MexcfastError, NotFound, OrderRejected
-from mexcfast.net.executor import Executor
+from mexcfast.core.throttle import Lane, backoff_ms
+from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
+from mexcfast.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    IntentError,
+    JournalError,
+    MexcfastError,
+    NotReady,
+)
+from mexcfast.net.cancels import Canceller
+from mexcfast.net.executor import Executor, Queued
+from mexcfast.net.journal import Journal
+from mexcfast.net.order_queries import OrderQueries
+from mexcfast.net.own import Holdings, LiveOrder, OwnFeed
+from mexcfast.net.resolver import Case, Resolver, in_doubt
+from mexcfast.net.surface import serves
 from mexcfast.types import (
     Accepted,
     Balance,
     Contract,
-    Fill,
     OpenType,
-    Order,
-    OrderState,
     OrderType,
     Outcome,
     Position,
+    PositionMode,
+    PositionType,
     Rejected,
     Side,
     Unknown,
 )
 
+log = logging.getLogger("mexcfast.net")
+
 Number = int | str | float | Decimal
+Done = Callable[[Outcome], None]
+BATCH = 50
+CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
 
 
-class Orders:
-    """Order entry and account reads over one executor.
+def _entry(intent: OrderIntent, ts_ms: int | None) -> Entry:
+    return Entry(intent.client_order_id, "create", intent.symbol, ts_ms or 0, None,
+                 int(intent.side), int(intent.type), intent.quantity, intent.price)
+
+
+def _no_book(symbol: str) -> OrderBook | None:
+    return None
+
+
+class Orders(OrderQueries):
+    """Order entry, own orders and order queries over one executor.
 
     contracts: symbol -> Contract; load_contracts() fills it when it is left empty.
     prefix, session: client order ids are prefix-session-counter. session must differ at every
-    start; None takes the wall clock in nanoseconds.
-    reference_price: symbol -> a price inside the band, sent with market orders that have none,
-    because the venue's documents demand one (protocol.md 20, row 14). None sends none.
+    start; None takes the wall clock in nanoseconds, which a journal keeps from repeating.
+    journal: where intents are written before they leave; start() must be called before trading.
+    limits: checked before every order. position_mode: the account's; ONE_WAY changes what an order
+    adds to. book: symbol -> the book to check against. reference_price: symbol -> a price inside
+    the band, sent with market orders that have none, because the venue's documents demand one
+    (protocol.md 20, row 14); None sends none.
     """
 
     def __init__(self, executor: Executor, contracts: Mapping[str, Contract] | None = None, *,
-                 prefix: str = "mf", session: int | None = None,
+                 prefix: str = "mf", session: int | None = None, journal: Journal | None = None,
+                 limits: RiskLimits | None = None,
+                 position_mode: PositionMode = PositionMode.HEDGE,
+                 book: Callable[[str], OrderBook | None] = _no_book,
                  reference_price: Callable[[str], Number | None] | None = None) -> None:
-        self._executor = executor
+        super().__init__(executor)
         self.contracts: dict[str, Contract] = dict(contracts or {})
         self.ids = ClientOrderIds(prefix,
                                   executor.clock.wall_ns() if session is None else session)
+        self.journal = journal
+        self.limits = limits
+        self.position_mode = position_mode
+        self.tracker = Tracker(self._is_ours, self._changed, factory=LiveOrder)
+        self.holdings = Holdings()
+        self.feed = OwnFeed(self.tracker, self.holdings, self._stream_changed)
+        self.resolver = Resolver(executor, self.tracker, self._settled)
+        #: called with an own order after each of its changes, and with each settled doubt
+        self.on_change: list[Callable[[LiveOrder], None]] = []
+        self.on_settled: list[Done] = []
+        self.is_ready = journal is None
+        #: False from a loss of the private stream until REST has shown what it may have missed
+        self.is_current = False
+        self._book = book
         self._reference_price = reference_price
-        self._unresolved: dict[str, Unknown] = {}
+        self._canceller = Canceller(executor)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._catching_up: asyncio.Task[None] | None = None
+        self._logged_in: Callable[[], Coroutine[Any, Any, Any]] | None = None
+        executor.on_penalty = self._penalised
+
+    # -- the start and the end -------------------------------------------------------------------
+
+    async def start(self, *, settle_within_s: float | None = 60.0) -> None:
+        """Make trading ready: clock, contracts, own orders, and every doubt of an earlier run.
+
+        Returns when nothing of an earlier run is in doubt any more. Raises NotReady when that takes
+        longer than settle_within_s (None waits for ever; an absent order takes the request window
+        to prove, 11 s by default), JournalError, or what the venue's answers raise.
+        """
+        await self._executor.sync_clock(3)
+        if not self.contracts:
+            await self.load_contracts()
+        if self.journal is not None and not self.journal.is_open:
+            self._open_journal(self.journal)
+        self.resolver.start()
+        await self.refresh()
+        self.is_current = self.follows_stream
+        try:
+            async with asyncio.timeout(settle_within_s):
+                await self.resolver.until_empty()
+        except TimeoutError:
+            raise NotReady(f"{len(self.unresolved)} requests of an earlier run are in doubt after "
+                           f"{settle_within_s} s") from None
+        self.is_ready = True
+
+    def _open_journal(self, journal: Journal) -> None:
+        clock = self._executor.clock
+        session = journal.open(self._executor.access_key, self.ids.session, clock.wall_ms)
+        self.ids = ClientOrderIds(self.ids.prefix, session)
+        self._executor.restore_penalties(journal.ledger.penalties)
+        for entry in list(journal.ledger.unsettled.values()):
+            why = ConnectionLost("an earlier run ended before the outcome was known")
+            if entry.what == "amend":
+                unknown = Unknown(why, entry.symbol, None, entry.order_id,
+                                  ts_sent_ms=entry.ts_sent_ms)
+            else:
+                unknown = Unknown(why, entry.symbol, entry.name, ts_sent_ms=entry.ts_sent_ms)
+                self.tracker.expect(entry.name, entry.symbol, Side(entry.side or 0),
+                                    entry.quantity or Decimal(0), entry.price,
+                                    OrderType(entry.type or 0))
+                self.tracker.outcome(unknown)
+            self.resolver.add(self.resolver.case(entry.name, entry.what, unknown, entry))
+
+    async def close(self) -> None:
+        """Stop the background work, drop the queue, wait for calls under way.
+
+        Open orders stay open. What is in doubt stays in the journal.
+        """
+        await self.resolver.close()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.wait([self._catching_up])
+        self._executor.drop_queue()
+        await self._canceller.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self.journal is not None:
+            self.journal.close()
 
     async def load_contracts(self) -> None:
         """Read every contract's limits from the venue."""
         contracts = await self._executor.request("contracts")
-        self.contracts = {contract.symbol: contract for contract in contracts}
+        # The same dict as before: others hold it too.
+        self.contracts.clear()
+        self.contracts.update({contract.symbol: contract for contract in contracts})
+
+    async def refresh(self) -> None:
+        """Compare own orders and positions with REST: whatever the stream missed is learnt here.
+
+        It runs by itself after every loss of the private stream.
+        """
+        asked_ms = self._executor.clock.venue_ms()
+        before = [order for order in self.tracker.open_orders() if order.order_id is not None]
+        seen = set()
+        async for order in self.iterate_open():
+            self.tracker.report(order)
+            seen.add(order.order_id)
+        gone = [order.order_id for order in before
+                if order.order_id is not None and order.order_id not in seen]
+        for start in range(0, len(gone), BATCH):
+            for order in await self.get_many(gone[start:start + BATCH]):
+                self.tracker.report(order)
+        positions: tuple[Position, ...] = await self._executor.request("positions")
+        self.holdings.take_all(positions, asked_ms)
+
+    # -- what is known here ----------------------------------------------------------------------
+
+    def open_orders(self, symbol: str | None = None) -> tuple[LiveOrder, ...]:
+        """Own orders that are not final, as both rivers tell; no request is made."""
+        return cast(tuple[LiveOrder, ...], self.tracker.open_orders(symbol))
+
+    def find(self, order: int | str) -> LiveOrder | None:
+        """An order by venue id (int) or client order id (str); None when it was never heard of."""
+        return cast("LiveOrder | None", self.tracker.find(order))
 
     @property
     def unresolved(self) -> tuple[Unknown, ...]:
-        """Orders that may live at the venue and whose fate is not proven."""
-        return tuple(self._unresolved.values())
+        """Requests whose fate is not proven: orders that may live, amends, cancels."""
+        return tuple(case.unknown for case in self.resolver.cases.values() if case.what != "look")
+
+    @property
+    def queue(self) -> tuple[Queued, ...]:
+        """Everything that waits for a slot, in the order of leaving."""
+        return self._executor.queue()
+
+    @property
+    def next_slot_ns(self) -> int:
+        """Nanoseconds until an order could leave at once; 0 when it can now."""
+        return self._executor.next_free_ns("create")
 
     def _contract(self, symbol: str) -> Contract:
         contract = self.contracts.get(symbol)
@@ -81,146 +244,372 @@ class Orders:
             raise IntentError("symbol", symbol, "a contract in Orders.contracts")
         return contract
 
+    def _is_ours(self, client_order_id: str) -> bool:
+        return self.ids.is_ours(client_order_id)
+
     # -- placing ---------------------------------------------------------------------------------
 
+    @serves("create")
     async def submit(self, symbol: str, side: Side | int, quantity: Number,
-                     price: Number | None = None, *, type: OrderType | int = OrderType.LIMIT,
-                     open_type: OpenType | int = OpenType.ISOLATED, leverage: int | None = None,
-                     reduce_only: bool = False, client_order_id: str | None = None,
-                     wait: bool | None = None, **more: Any) -> Accepted | Rejected | Unknown:
+                     price: Number | None = None, *, wait: bool | None = None,
+                     key: Hashable | None = None, max_age_ms: int | None = None,
+                     keep: bool = False, **more: Any) -> Accepted | Rejected | Unknown:
         """Place one order; quantity in contracts.
 
-        more: position_id, position_mode, stop_loss_price, take_profit_price, loss_trend,
-        profit_trend, price_protect, market_ceiling, flash_close, best_price, self_trade,
-        index_price, as in core.intent.OrderIntent.
-        Raises IntentError when the order is refused before sending.
+        wait: for a slot of the venue's budget; None: as the executor was told. key, max_age_ms,
+        keep: while it waits, a newer order with the same key replaces it (keep: is turned away),
+        and older than max_age_ms it never leaves; both end as Rejected(Dropped).
+        more: type, open_type, leverage, reduce_only, client_order_id, position_id, position_mode,
+        stop_loss_price, take_profit_price, loss_trend, profit_trend, price_protect,
+        market_ceiling, flash_close, best_price, self_trade, index_price, as in
+        core.intent.OrderIntent.
+        Raises IntentError when the order is refused before sending, NotReady before start() when
+        there is a journal.
         """
         if not self.contracts:
             await self.load_contracts()
+        return await self.send(self.intent(symbol, side, quantity, price, **more), wait=wait,
+                               key=key, max_age_ms=max_age_ms, keep=keep)
+
+    def intent(self, symbol: str, side: Side | int, quantity: Number,
+               price: Number | None = None, *, type: OrderType | int = OrderType.LIMIT,
+               open_type: OpenType | int = OpenType.ISOLATED, leverage: int | None = None,
+               reduce_only: bool = False, client_order_id: str | None = None,
+               **more: Any) -> OrderIntent:
+        """A checked order with its bytes, not sent: send() it later, or never."""
         contract = self._contract(symbol)
         is_market = type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)
         if price is None and is_market and self._reference_price is not None:
             reference = self._reference_price(symbol)
             price = None if reference is None else snap_price(contract, reference)
-        intent = OrderIntent(
+        return OrderIntent(
             contract, side, quantity, price, type=type, open_type=open_type, leverage=leverage,
             reduce_only=reduce_only, client_order_id=client_order_id or self.ids.mint(), **more)
-        return await self.send(intent, wait=wait)
 
-    async def send(self, intent: OrderIntent, *,
-                   wait: bool | None = None) -> Accepted | Rejected | Unknown:
-        """Place an order that has been checked already."""
+    def submit_nowait(self, symbol: str, side: Side | int, quantity: Number,
+                      price: Number | None = None, *, callback: Done | None = None,
+                      wait: bool | None = None, key: Hashable | None = None,
+                      max_age_ms: int | None = None, keep: bool = False,
+                      **more: Any) -> LiveOrder:
+        """Place one order without waiting: the order itself comes back at once.
+
+        callback: called with the outcome. The rest as in submit(), and so are the exceptions:
+        they come before anything is sent. contracts must be loaded.
+        """
+        intent = self.intent(symbol, side, quantity, price, **more)
+        order = self._expect(intent)
+        task = asyncio.get_running_loop().create_task(
+            self._send(intent, order, wait, key, max_age_ms, keep))
+        self._tasks.add(task)
+
+        def finished(task: asyncio.Task[Accepted | Rejected | Unknown]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():
+                return
+            error = task.exception()
+            if isinstance(error, MexcfastError):
+                outcome: Outcome = Rejected(error, intent.symbol, intent.client_order_id)
+            elif error is not None:
+                log.error("an order could not be placed", exc_info=error)
+                return
+            else:
+                outcome = task.result()
+            if callback is not None:
+                self._tell(callback, outcome)
+
+        task.add_done_callback(finished)
+        return order
+
+    async def send(self, intent: OrderIntent, *, wait: bool | None = None,
+                   key: Hashable | None = None, max_age_ms: int | None = None,
+                   keep: bool = False) -> Accepted | Rejected | Unknown:
+        """Place an order that has been made by intent(); the limits are checked now."""
+        return await self._send(intent, self._expect(intent), wait, key, max_age_ms, keep)
+
+    def _expect(self, intent: OrderIntent) -> LiveOrder:
+        """Check what needs the present, and put the order on the list."""
+        if not self.is_ready:
+            raise NotReady("orders have a journal: await Orders.start() before trading")
         name = intent.client_order_id
-        if name in self._unresolved:
-            raise IntentError("client_order_id", name, "an id that is not waiting for its fate")
-        about = Subject(intent.symbol, name)
-        self._unresolved[name] = Unknown(ConnectionLost("the call did not return"), intent.symbol,
-                                         name)
-        lane = Lane.OPEN if intent.is_opening else Lane.REDUCE
+        known = self.tracker.find(name)
+        if known is not None:
+            if known.phase is not Phase.REJECTED or known.report is not None:
+                raise IntentError("client_order_id", name,
+                                  "an id of no order that lives, lived or is waiting for its fate")
+            self.tracker.forget(known)      # proven never to have been: the id is free
+        if self.limits is not None:
+            self._check_limits(self.limits, intent)
+        return cast(LiveOrder, self.tracker.expect(name, intent.symbol, intent.side,
+                                                   intent.quantity, intent.price, intent.type))
+
+    def _check_limits(self, limits: RiskLimits, intent: OrderIntent) -> None:
+        adds_long = intent.side == Side.OPEN_LONG
+        own_bid: Decimal | None = None
+        own_ask: Decimal | None = None
+        waiting, count = Decimal(0), 0
+        for order in self.tracker.open_orders(intent.symbol):
+            count += 1
+            side, left = order.side, order.remaining_quantity
+            if side is None:
+                continue
+            if side == intent.side and left is not None:
+                waiting += left
+            if order.price is None or order.type in (OrderType.MARKET, OrderType.IOC,
+                                                     OrderType.FOK):
+                continue
+            if side.is_buy:
+                own_bid = order.price if own_bid is None else max(own_bid, order.price)
+            else:
+                own_ask = order.price if own_ask is None else min(own_ask, order.price)
+        position: Decimal | None = None
+        if self.holdings.is_known:
+            same, other = ((PositionType.LONG, PositionType.SHORT) if adds_long else
+                           (PositionType.SHORT, PositionType.LONG))
+            position = self._held(intent.symbol, same)
+            if self.position_mode == PositionMode.ONE_WAY:
+                position -= self._held(intent.symbol, other)
+        clock = self._executor.clock
+        limits.check(intent, position=position, open_quantity=waiting, open_orders=count,
+                     own_bid=own_bid, own_ask=own_ask, book=self._book(intent.symbol),
+                     now_ns=clock.wall_ns(), clock_error_ms=clock.error_ms)
+
+    def _held(self, symbol: str, type: PositionType) -> Decimal:
+        position = self.holdings.get(symbol, type)
+        return Decimal(0) if position is None else position.quantity
+
+    async def _send(self, intent: OrderIntent, order: LiveOrder, wait: bool | None,
+                    key: Hashable | None, max_age_ms: int | None, keep: bool,
+                    route: str = "create") -> Accepted | Rejected | Unknown:
+        name, symbol = intent.client_order_id, intent.symbol
+        sent_ms: int | None = None
+
+        def leaving(ts_ms: int | None) -> None:
+            nonlocal sent_ms
+            if self.journal is not None:
+                self.journal.send(_entry(intent, ts_ms))
+            order.ts_sent_ms = sent_ms = ts_ms
+
         try:
-            outcome = await self._executor.execute("create", intent.body, about, wait=wait,
-                                                   lane=lane)
-        except MexcfastError:
-            del self._unresolved[name]      # raised before sending only
+            outcome = await self._executor.execute(
+                route, intent.body, Subject(symbol, name), wait=wait,
+                lane=Lane.OPEN if intent.is_opening else Lane.REDUCE, key=key,
+                max_age_ms=max_age_ms, keep=keep, on_send=leaving)
+        except (Exception, asyncio.CancelledError) as error:
+            self._stopped(order, sent_ms, error)
             raise
-        except asyncio.CancelledError:
-            # It left before this moment, if it left.
-            self._unresolved[name] = Unknown(
-                ConnectionLost("the call was cancelled"), intent.symbol, name,
-                ts_sent_ms=self._executor.clock.venue_ms())
-            raise
-        self._settle(outcome)
+        return self._placed(outcome, sent_ms)
+
+    def _placed(self, outcome: Outcome, sent_ms: int | None) -> Accepted | Rejected | Unknown:
+        """What REST said of a create, after a look at what the stream has said already."""
+        name, symbol = outcome.client_order_id, outcome.symbol
+        assert name is not None
+        if in_doubt(outcome):
+            unknown = outcome if isinstance(outcome, Unknown) else Unknown(
+                cast(Rejected, outcome).error, symbol, name, ts_sent_ms=sent_ms)
+            told = self.resolver.heard(self.resolver.case(name, "create", unknown))
+            if told is None:
+                return self._doubt(unknown)
+            outcome = told
+        self._end(name, cast("Accepted | Rejected", outcome))
+        self.tracker.outcome(outcome)
         return outcome
 
-    def _settle(self, outcome: Outcome) -> None:
-        if outcome.client_order_id is None:
+    def _stopped(self, order: LiveOrder, sent_ms: int | None, error: BaseException) -> None:
+        """A call that places an order ended without an outcome."""
+        name, symbol = order.client_order_id, order.symbol
+        assert name is not None
+        if sent_ms is not None:
+            self._doubt(Unknown(ConnectionLost("the call did not return"), symbol, name,
+                                ts_sent_ms=sent_ms))
             return
-        if isinstance(outcome, Unknown):
-            self._unresolved[outcome.client_order_id] = outcome
-        else:
-            self._unresolved.pop(outcome.client_order_id, None)
+        why = error if isinstance(error, MexcfastError) else ConnectFailed("the call was cancelled")
+        self._end(name, Rejected(why, symbol, name))
+        self.tracker.outcome(Rejected(why, symbol, name))
+        self.tracker.forget(order)
 
+    def _doubt(self, unknown: Unknown) -> Unknown:
+        """Put a create on the list of doubts."""
+        assert unknown.client_order_id is not None
+        self.tracker.outcome(unknown)
+        self.resolver.add(self.resolver.case(unknown.client_order_id, "create", unknown))
+        return unknown
+
+    # -- changing --------------------------------------------------------------------------------
+
+    @serves("amend")
     async def amend(self, symbol: str, order_id: int, price: Number, quantity: Number, *,
-                    wait: bool | None = None) -> Outcome:
-        """Change a limit order. The venue replaces it: Accepted.order_id is the new order's."""
+                    wait: bool | None = None, key: Hashable | None = None,
+                    max_age_ms: int | None = None) -> Accepted | Rejected | Unknown:
+        """Change a limit order. The venue replaces it: Accepted.order_id is the new order's.
+
+        Raises IntentError while an earlier amend of the same order is in doubt.
+        """
         body = amend_body(self._contract(symbol), order_id, price, quantity)
-        return await self._executor.execute("amend", body, Subject(symbol, None, order_id),
-                                            wait=wait)
+        name = f"amend {order_id}"
+        if not self.is_ready:
+            raise NotReady("orders have a journal: await Orders.start() before trading")
+        if name in self.resolver.cases:
+            raise IntentError("order_id", order_id, "an order without an amend in doubt")
+        entry: Entry | None = None
+
+        def leaving(ts_ms: int | None) -> None:
+            nonlocal entry
+            entry = Entry(name, "amend", symbol, ts_ms or 0, order_id,
+                          quantity=exact_decimal("quantity", quantity),
+                          price=exact_decimal("price", price))
+            if self.journal is not None:
+                self.journal.send(entry)
+
+        def doubt(unknown: Unknown) -> None:
+            self.resolver.add(self.resolver.case(name, "amend", unknown, entry))
+
+        about = Subject(symbol, None, order_id)
+        try:
+            outcome = await self._executor.execute("amend", body, about, wait=wait, key=key,
+                                                   max_age_ms=max_age_ms, on_send=leaving)
+        except asyncio.CancelledError:
+            if entry is not None:
+                doubt(Unknown(ConnectionLost("the call was cancelled"), symbol, None, order_id,
+                              ts_sent_ms=entry.ts_sent_ms))
+            raise
+        if isinstance(outcome, Unknown):
+            doubt(outcome)
+        else:
+            self._end(name, outcome)
+            if entry is not None:
+                self._amended(entry, outcome)
+        return outcome
+
+    def _amended(self, entry: Entry, outcome: Accepted | Rejected) -> None:
+        order_id = entry.order_id
+        assert order_id is not None
+        if (isinstance(outcome, Accepted) and outcome.order_id is not None
+                and outcome.order_id != order_id):
+            self.tracker.replaced(order_id, outcome.order_id, entry.price, entry.quantity)
+        if isinstance(outcome, Accepted) and outcome.order is not None:
+            self.tracker.report(outcome.order)
+
+    @serves("chase")
+    async def chase(self, order_id: int, *, wait: bool | None = None) -> Outcome:
+        """Move a limit order to the best price of its own side."""
+        cancel_body([order_id])
+        return await self._write("chase", {"orderId": order_id}, Subject(None, None, order_id),
+                                 wait)
+
+    @serves("submit_batch")
+    async def submit_batch(self, intents: Iterable[OrderIntent], *, wait: bool | None = None
+                           ) -> tuple[Outcome, ...]:
+        """Place up to 50 orders in one request (market makers only): one outcome per order.
+
+        Checked and tracked one by one as by send().
+        """
+        orders = list(intents)
+        if not 1 <= len(orders) <= BATCH:
+            raise IntentError("intents", f"{len(orders)} orders", f"1 to {BATCH}")
+        expected: list[LiveOrder] = []
+        try:
+            for intent in orders:
+                expected.append(self._expect(intent))
+        except MexcfastError as error:
+            for order in expected:
+                self._stopped(order, None, error)
+            raise
+        subjects = tuple(Subject(intent.symbol, intent.client_order_id) for intent in orders)
+        sent_ms: int | None = None
+
+        def leaving(ts_ms: int | None) -> None:
+            nonlocal sent_ms
+            for intent in orders:
+                if self.journal is not None:
+                    self.journal.send(_entry(intent, ts_ms))
+            sent_ms = ts_ms
+
+        body = b"[" + b",".join(intent.body for intent in orders) + b"]"
+        try:
+            whole = await self._executor.execute("submit_batch", body, wait=wait, on_send=leaving)
+        except (Exception, asyncio.CancelledError) as error:
+            for order in expected:
+                self._stopped(order, sent_ms, error)
+            raise
+        return tuple([self._placed(outcome, sent_ms)
+                      for outcome in judge_items(whole, subjects)])
+
+    @serves("submit")
+    async def submit_legacy(self, intent: OrderIntent, *, wait: bool | None = None) -> Outcome:
+        """Place one order at the older address order/submit, which may be closed to keys (20.2).
+
+        To use it for everything set Endpoint.paths["create"] instead.
+        """
+        return await self._send(intent, self._expect(intent), wait, None, None, False, "submit")
 
     # -- cancelling ------------------------------------------------------------------------------
 
-    async def cancel(self, orders: Iterable[int | str], symbol: str | None = None, *,
-                     wait: bool | None = None) -> tuple[Outcome, ...]:
-        """Cancel up to 50 orders: venue ids (int), or client order ids (str) of one symbol.
+    @serves("cancel", "cancel_external_batch")
+    async def cancel(self, orders: Iterable[int | str | TrackedOrder], symbol: str | None = None,
+                     *, wait: bool = True) -> tuple[Outcome, ...]:
+        """Cancel orders: venue ids (int), client order ids (str) of one symbol, or own orders.
 
-        One outcome per order, in the order given. Accepted means the venue took the cancel; the
-        order's final state comes by stream or query.
+        Cancels asked for at the same time leave in one request of up to 50. One outcome per order,
+        in the order given. Accepted means the venue took the cancel; the order's final state comes
+        by stream or query. wait: for a slot; else Rejected(BudgetSpent) when there is none.
         """
-        wanted = list(orders)
-        if all(isinstance(item, str) for item in wanted) and wanted:
+        subjects = [self._subject(item, symbol) for item in orders]
+        if not subjects:
+            raise IntentError("orders", "nothing", "at least one order")
+        outcomes = await self._canceller.cancel(subjects, wait)
+        for outcome in outcomes:
+            if isinstance(outcome, Unknown):
+                self._doubt_cancel(outcome)
+            elif isinstance(outcome, Rejected) and outcome.code in CANCEL_TOO_LATE:
+                self._look_again(outcome)
+        return outcomes
+
+    def _look_again(self, refused: Outcome) -> None:
+        """The venue says there is nothing to cancel: read what became of an order open here."""
+        order = self.tracker.find(refused.order_id or refused.client_order_id or 0)
+        if order is None or order.is_final or order.order_id is None:
+            return
+        why = Unknown(ConnectionLost("its end was not seen"), order.symbol, None, order.order_id)
+        name = f"look {order.order_id}"
+        if name not in self.resolver.cases and self.resolver.is_running:
+            self.resolver.add(self.resolver.case(name, "look", why))
+
+    @staticmethod
+    def _subject(item: int | str | TrackedOrder, symbol: str | None) -> Subject:
+        if isinstance(item, TrackedOrder):
+            if item.order_id is not None:
+                return Subject(item.symbol, None, item.order_id)
+            return Subject(item.symbol, item.client_order_id)
+        if isinstance(item, str):
             if symbol is None:
                 raise IntentError("symbol", None, "the contract of these client order ids")
-            subjects = tuple(Subject(symbol, str(item)) for item in wanted)
-            name, body = "cancel_external_batch", external_body(
-                (symbol, str(item)) for item in wanted)
-        elif any(isinstance(item, str) for item in wanted):
-            raise IntentError("orders", "ids of both kinds", "all int or all str")
-        else:
-            subjects = tuple(Subject(symbol, None, int(item)) for item in wanted)
-            name, body = "cancel", cancel_body(wanted)
-        outcome = await self._executor.execute(name, body, wait=wait)
-        return judge_items(outcome, subjects)
+            return Subject(symbol, item)
+        return Subject(symbol, None, int(item))
 
-    async def cancel_all(self, symbol: str | None = None, *, wait: bool | None = None) -> Outcome:
+    def _doubt_cancel(self, unknown: Unknown) -> None:
+        name = f"cancel {unknown.order_id or unknown.client_order_id}"
+        self.resolver.add(self.resolver.case(name, "cancel", unknown))
+
+    @serves("cancel_external")
+    async def cancel_one(self, symbol: str, client_order_id: str, *, wait: bool = True) -> Outcome:
+        """Cancel one order at once by client order id, not gathered with others."""
+        body = encode_body([{"symbol": symbol,
+                             "externalOid": check_client_order_id(client_order_id)}])
+        whole = await self._executor.execute("cancel_external", body, wait=wait)
+        outcome, = judge_items(whole, (Subject(symbol, client_order_id),))
+        if isinstance(outcome, Unknown):
+            self._doubt_cancel(outcome)
+        return outcome
+
+    @serves("cancel_all")
+    async def cancel_all(self, symbol: str | None = None, *, wait: bool = True) -> Outcome:
         """Cancel every limit order of one contract, or of all."""
-        return await self._executor.execute("cancel_all", cancel_all_body(symbol), Subject(symbol),
-                                            wait=wait)
-
-    # -- queries ---------------------------------------------------------------------------------
-
-    async def get(self, order_id: int) -> Order:
-        """One order by the venue's id. Raises NotFound."""
-        order: Order = await self._executor.request("order", {"orderId": order_id})
-        return order
-
-    async def get_by_client_id(self, symbol: str, client_order_id: str) -> Order:
-        """One order by client order id. Raises NotFound."""
-        order: Order = await self._executor.request(
-            "order_by_external", {"symbol": symbol, "external_oid": client_order_id})
-        return order
-
-    async def open(self, symbol: str | None = None, page: int = 1,
-                   page_size: int = 100) -> tuple[Order, ...]:
-        """One page of open orders; a page shorter than page_size is the last."""
-        orders: tuple[Order, ...] = await self._executor.request("open_orders", params={
-            "symbol": symbol, "page_num": page, "page_size": page_size})
-        return orders
-
-    async def history(self, symbol: str | None = None, *, states: Sequence[OrderState] = (),
-                      start_ms: int | None = None, end_ms: int | None = None, page: int = 1,
-                      page_size: int = 100) -> tuple[Order, ...]:
-        """One page of past orders; the venue covers the last 7 days unless told otherwise."""
-        orders: tuple[Order, ...] = await self._executor.request("history", params={
-            "symbol": symbol, "states": list(states) or None, "startTime": start_ms,
-            "endTime": end_ms, "page_num": page, "page_size": page_size})
-        return orders
-
-    async def fills(self, symbol: str, *, start_ms: int | None = None, end_ms: int | None = None,
-                    page: int = 1, page_size: int = 100) -> tuple[Fill, ...]:
-        """One page of executions in one contract."""
-        fills: tuple[Fill, ...] = await self._executor.request("fills", params={
-            "symbol": symbol, "start_time": start_ms, "end_time": end_ms, "page_num": page,
-            "page_size": page_size})
-        return fills
-
-    async def balances(self) -> tuple[Balance, ...]:
-        balances: tuple[Balance, ...] = await self._executor.request("balances")
-        return balances
-
-    async def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
-        positions: tuple[Position, ...] = await self._executor.request(
-            "positions", params={"symbol": symbol})
-        return positions
+        outcome = await self._executor.execute("cancel_all", cancel_all_body(symbol),
+                                               Subject(symbol), wait=wait)
+        if isinstance(outcome, Unknown):
+            name = f"cancel_all {symbol or ''}"
+            self.resolver.add(self.resolver.case(name, "cancel_all", outcome))
+        return outcome
 
     # -- the resolver ----------------------------------------------------------------------------
 
@@ -228,10 +617,11 @@ class Orders:
                       expiry_ms: int | None = None) -> Accepted | Rejected | Unknown:
         """Ask the venue what became of an order whose outcome is Unknown.
 
-        Found: Accepted, with the order. Absent: Rejected(NotFound), the proof that allows a new
-        order; it needs `asks` looks pause_s apart that all find nothing, the last of them after
-        the request has expired. Until then a late request could still be taken: the venue refuses
-        it only once its signed time is outside the window (protocol.md 3.4).
+        After start() this happens by itself. Found: Accepted, with the order. Absent:
+        Rejected(NotFound), the proof that allows a new order; it needs `asks` looks pause_s apart
+        that all find nothing, the last of them after the request has expired, and neither open
+        orders nor history may show it. Until then a late request could still be taken: the venue
+        refuses it only once its signed time is outside the window (protocol.md 3.4).
         Anything else: still Unknown.
         expiry_ms: that window; None takes the endpoint's, 10 s by default. So an absent order may
         take that long to prove; a live one is found at the first look.
@@ -242,39 +632,112 @@ class Orders:
         if asks < 2:
             raise IntentError("asks", asks, "at least 2: one look proves nothing")
         check_client_order_id(name)
-        clock = self._executor.clock
-        if expiry_ms is None:
-            expiry_ms = self._executor.endpoint.expiry_ms
-        expires_ms = expiry_ms + (clock.venue_ms() if unknown.ts_sent_ms is None
-                                  else unknown.ts_sent_ms)
-        looks = 0
+        case = self.resolver.case(name, "create", unknown, asks=asks, expiry_ms=expiry_ms)
+        if name in self.resolver.cases:
+            self.resolver.cases[name] = case
         while True:
-            has_expired = clock.venue_ms() > expires_ms
-            try:
-                order = await self.get_by_client_id(symbol, name)
-            except NotFound as error:
-                looks += 1
-                if looks >= asks and has_expired:
-                    outcome = Rejected(error, symbol, name)
-                    self._settle(outcome)
-                    return outcome
-            except MexcfastError as error:
-                return Unknown(error, symbol, name, ts_sent_ms=unknown.ts_sent_ms)
-            else:
-                return self._resolved(unknown, order)
-            left_s = (expires_ms + 1 - clock.venue_ms()) / 1000
-            await asyncio.sleep(max(pause_s, left_s if looks >= asks - 1 else 0.0))
+            outcome = await self.resolver.look(case)
+            if isinstance(outcome, Accepted | Rejected):
+                return outcome
+            if isinstance(outcome, MexcfastError):
+                return Unknown(outcome, symbol, name, ts_sent_ms=unknown.ts_sent_ms)
+            if case.absence.looks == 0:
+                return unknown      # an order was found that is not ours: it proves nothing
+            now_ms = self._executor.clock.venue_ms()
+            await asyncio.sleep(case.absence.pause_ms(now_ms, int(pause_s * 1000)) / 1000)
 
-    def _resolved(self, unknown: Unknown, order: Order) -> Accepted | Rejected | Unknown:
-        if order.client_order_id != unknown.client_order_id or order.symbol != unknown.symbol:
-            return unknown      # not our order: it proves nothing about ours
-        outcome: Accepted | Rejected
-        if order.state == OrderState.INVALID:
-            outcome = Rejected(OrderRejected(int(order.error_code), order.error_code.name),
-                               order.symbol, order.client_order_id, order.order_id,
-                               order.ts_updated_ms)
-        else:
-            outcome = Accepted(order.symbol, order.client_order_id, order.order_id,
-                               order.ts_created_ms, order)
-        self._settle(outcome)
-        return outcome
+    def _settled(self, case: Case, outcome: Accepted | Rejected) -> None:
+        """The resolver has proof."""
+        self._end(case.name, outcome)
+        if case.what == "create":
+            self.tracker.outcome(outcome)
+        elif case.what == "amend" and case.entry is not None:
+            self._amended(case.entry, outcome)
+        elif case.what == "look":
+            return
+        for told in self.on_settled:
+            self._tell(told, outcome)
+
+    def _end(self, name: str, outcome: Accepted | Rejected) -> None:
+        """The journal may forget a request. When it cannot be told, the next run asks again."""
+        if self.journal is None or not self.journal.is_open:
+            return
+        fate: Literal["accepted", "rejected"] = (
+            "accepted" if isinstance(outcome, Accepted) else "rejected")
+        try:
+            self.journal.end(name, fate, outcome.order_id)
+        except JournalError as error:
+            log.error("%s", error)
+
+    def _penalised(self, what: str, until_ms: int) -> None:
+        if self.journal is not None and self.journal.is_open:
+            try:
+                self.journal.note_closed(what, until_ms)
+            except JournalError as error:
+                log.error("%s", error)
+
+    # -- what the stream tells -------------------------------------------------------------------
+
+    def _changed(self, tracked: TrackedOrder) -> None:
+        order = cast(LiveOrder, tracked)
+        case = self.resolver.cases.get(order.client_order_id or "")
+        if case is not None and order.phase is not Phase.UNKNOWN and case.what == "create":
+            told = self.resolver.heard(case)
+            if told is not None:
+                self.resolver.remove(case.name)
+                self._settled(case, told)
+        order.wake()
+        for told_of in self.on_change:
+            self._tell(told_of, order)
+
+    @staticmethod
+    def _tell(callback: Callable[[Any], None], what: Any) -> None:
+        """Call out; a fault of the callback is reported and stops nothing."""
+        try:
+            callback(what)
+        except Exception:
+            log.exception("a callback of Orders raised")
+
+    def watch_stream(self, logged_in: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """logged_in: waits until the private socket is logged in; refresh() follows it each time.
+        """
+        self._logged_in = logged_in
+
+    @property
+    def follows_stream(self) -> bool:
+        """Whether start() of the Trader has tied the private stream to these orders."""
+        return self._logged_in is not None
+
+    def _stream_changed(self, is_there: bool) -> None:
+        self.is_current = False
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        if is_there:
+            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """After a loss of the stream: read what it may have told meanwhile, until that is done."""
+        if self._logged_in is not None:
+            await self._logged_in()
+        for attempt in itertools.count(1):
+            try:
+                await self.refresh()
+            except MexcfastError as error:
+                log.warning("own orders could not be compared with the venue: %s", error)
+                await asyncio.sleep(backoff_ms(attempt, random.random(), base_ms=500) / 1000)
+            else:
+                self.is_current = True
+                return
+
+    # -- the account, for those who need no more than this ---------------------------------------
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Every currency of the account; more in Client.account."""
+        balances: tuple[Balance, ...] = await self._executor.request("balances")
+        return balances
+
+    async def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
+        """Open positions; more in Client.positions."""
+        positions: tuple[Position, ...] = await self._executor.request(
+            "positions", params={"symbol": symbol})
+        return positions

@@ -1,8 +1,8 @@
 """Which topic lives on which socket, and the books on them.
 
-Sockets are opened when topics need them, at most 30 topics each (protocol.md 5.2). A book belongs to
-the socket that carries its depth topic: when that is lost the book is not LIVE, and when it is back
-the book starts again from a new snapshot.
+Sockets are opened when topics need them, at most 30 topics each (protocol.md 5.2). A book belongs
+to the socket that carries its depth topic: when that is lost the book is not LIVE, and when it is
+back the book starts again from a new snapshot.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Pool:
         """
         other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
         if other is not None and other != topic:
-            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a contract, "
-                            f"{topic} was asked for")
+            raise BookError(f"{other} is subscribed already; allowed: one kind of depth a "
+                            f"contract, {topic} was asked for")
         home = self._homes.get(topic)
         if home is None:
             home = self._place(topic)
@@ -70,7 +70,7 @@ class Pool:
             if route.book is None:
                 route.book = self.books.setdefault(topic.symbol, OrderBook(topic.symbol))
             if listener not in route.book.listeners:
-                route.book.listeners.append(listener)
+                route.book.listeners = [*route.book.listeners, listener]
         home.reader.listen(topic.push, topic.symbol, listener)
         home.add(topic)
         if route.book is not None and home.is_open and route.book.state is State.INIT:
@@ -84,9 +84,12 @@ class Pool:
         listeners.remove(listener)
         home = self._homes[topic]
         route = home.reader.route(topic.symbol)
-        home.reader.forget(topic.push, topic.symbol, listener)
+        if not any(self._shares_pushes(topic, other) and listener in some
+                   for other, some in self._listeners.items()):
+            home.reader.forget(topic.push, topic.symbol, listener)
         if topic.channel == "depth" and route.book is not None and listener in route.book.listeners:
-            route.book.listeners.remove(listener)
+            # a new list: a hook may unsubscribe while the old one is being told
+            route.book.listeners = [each for each in route.book.listeners if each is not listener]
         if listeners or topic in self._kept:
             return
         del self._homes[topic], self._listeners[topic]
@@ -96,6 +99,11 @@ class Pool:
             route.book.stop()
             route.book = None
             self.books.pop(topic.symbol, None)
+
+    def _shares_pushes(self, topic: Topic, other: Topic) -> bool:
+        """Both come as the same pushes on the same socket, like two intervals of candles."""
+        return (other != topic and (other.push, other.symbol) == (topic.push, topic.symbol)
+                and self._homes.get(other) is self._homes.get(topic))
 
     def depth_topic(self, symbol: str) -> Topic | None:
         """The topic that keeps this contract's book; None when there is none."""
@@ -178,8 +186,18 @@ class Pool:
             self._tell(listener.on_disconnected, connection.name, why)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
-        """Keep the reason where users look for it, and tell who wanted the topic."""
+        """Keep the reason where users look for it, and tell who wanted the topic.
+
+        A book without a stream would look LIVE on its snapshot alone: it is stopped.
+        """
         self.refusals[topic] = why
+        if topic is not None and connection.topics.get(topic) is TopicState.REFUSED:
+            book = self.books.get(topic.symbol) if topic.channel == "depth" else None
+            if book is not None:
+                self.repairer.forget(book)
+                old = book.state
+                book.stop()
+                connection.reader.settle(book, old, Change.STALE)
         if topic is not None:
             for listener in list(self._listeners.get(topic, ())):
                 self._tell(listener.on_refused, topic, why)

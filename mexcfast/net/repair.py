@@ -1,4 +1,4 @@
-"""Mends books over REST: depth_commits for a gap, else a snapshot, the fetch keeps the venue's budgets.
+"""Mends books over REST: depth_commits for a gap, else a snapshot; fetch keeps the budgets.
 
 One task a book; it runs until the book is LIVE or its socket is gone. Source: protocol.md 10.2.
 """

@@ -1,7 +1,7 @@
-"""The native WebSocket listener: frames go from picows's receive buffer into the Reader as they lie.
+"""The native WebSocket listener: frames go from picows's buffer into the Reader as they lie.
 
-The only file that cimports picows. It was built against one version (BUILT_AGAINST) and must not run
-with another: net/transport compares and falls back to the Python-level listener.
+The only file that cimports picows. It was built against one version (BUILT_AGAINST) and must not
+run with another: net/transport compares and falls back to the Python-level listener.
 """
 
 from libc.stdint cimport int64_t

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib.metadata import version
 from typing import Any, Protocol
 
-import picows
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from mexcfast.core.reader import Reader
@@ -92,9 +92,10 @@ def _stream_class() -> type[Any]:
     except (ImportError, ValueError) as fault:  # ValueError: Cython found a class of another size
         log.warning("native listener unavailable (%s); the Python-level listener is used", fault)
         return PythonStream
-    if picows.__version__ != BUILT_AGAINST:
+    installed = version("picows")
+    if installed != BUILT_AGAINST:
         log.warning("picows %s is installed, mexcfast was built against %s; the Python-level "
-                    "listener is used", picows.__version__, BUILT_AGAINST)
+                    "listener is used", installed, BUILT_AGAINST)
         return PythonStream
     return NativeStream
 
@@ -102,7 +103,7 @@ def _stream_class() -> type[Any]:
 STREAM_CLASS = _stream_class()
 
 
-async def open_stream(url: str, reader: Reader, owner: Owner, *, timeout: float,
+async def open_stream(url: str, reader: Reader, owner: Owner, *, timeout: float,  # noqa: ASYNC109
                       stream_class: type[Any] | None = None) -> Stream:
     """A connected stream. Raises OSError, TimeoutError or picows.WSError when there is none.
 

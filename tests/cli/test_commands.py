@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-MEXCFAST = [sys.executable, "-m", "mexcfast.cli"]
+# -P: the package under test, not whatever lies in the current directory
+MEXCFAST = [sys.executable, "-P", "-m", "mexcfast.cli"]
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=90)
+    return subprocess.run([sys.executable, "-P", *arguments], capture_output=True, text=True,
+                          timeout=90)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

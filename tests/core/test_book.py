@@ -1,14 +1,13 @@
-"""core/book: reading a book, its edges and its refusals (its agreement with a model: test_depth)."""
+"""core/book: reading a book, its edges and its refusals (agreement with a model: test_depth)."""
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 
 import pytest
 
 from mexcfast.core.depth import OrderBook
-from core.test_depth import levels, snapshot_text
+from models.frames import levels, snapshot_text
 
 
 def book_of(asks=(), bids=()) -> OrderBook:
@@ -112,12 +111,6 @@ def test_arrays_are_copies():
     book.load_snapshot(snapshot_text(2, [], []))
     assert asks.tolist() == [[101, 1, 1], [102, 2, 1], [104, 4, 1]]
     assert book.as_numpy()[0].shape == (0, 3)
-
-
-def test_numpy_is_asked_for_only_when_needed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(ImportError):
-        book_of(**THREE).as_numpy()
 
 
 def test_the_microprice_leans_to_the_thin_side():

@@ -15,33 +15,11 @@ from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.errors import BookError, FrameError
 from models import json_model
 from models.book_model import BookModel, Frame, Level
+from models.frames import SYMBOL, commits_text, frame_text, levels, snapshot_text
 
-SYMBOL = "BTC_USDT"
 VECTORS = {v["name"]: v["text"] for v in json_model.vectors("server->client")}
 REST = {json.loads(line)["name"]: line[line.index('"response": ') + 12:line.rindex("}")]
         for line in (json_model.DATA / "rest_responses.jsonl").read_text().splitlines()}
-
-
-def side_text(levels: list[Level]) -> str:
-    return "[" + ",".join(f"[{p},{q}]" if n < 0 else f"[{p},{q},{n}]" for p, q, n in levels) + "]"
-
-
-def frame_text(frame: Frame, ts: int = 1) -> str:
-    span = f'"begin":{frame.begin},"end":{frame.end},' if frame.has_range else ""
-    return (f'{{"channel":"push.depth","data":{{"asks":{side_text(frame.asks)},'
-            f'"bids":{side_text(frame.bids)},{span}"version":{frame.end}}},'
-            f'"symbol":"{SYMBOL}","ts":{ts}}}')
-
-
-def snapshot_text(version: int, asks: list[Level], bids: list[Level]) -> str:
-    return (f'{{"success":true,"code":0,"data":{{"asks":{side_text(asks)},'
-            f'"bids":{side_text(bids)},"version":{version},"timestamp":1}}}}')
-
-
-def commits_text(commits: list[tuple[int, list[Level], list[Level]]]) -> str:
-    rows = ",".join(f'{{"asks":{side_text(a)},"bids":{side_text(b)},"version":{v}}}'
-                    for v, a, b in commits)
-    return f'{{"success":true,"code":0,"data":[{rows}]}}'
 
 
 def exact_levels(book: OrderBook) -> tuple[list[Level], list[Level]]:
@@ -254,10 +232,6 @@ TestHistories.settings = settings(max_examples=250, stateful_step_count=30)
 
 
 # -- named examples -------------------------------------------------------------------------------
-
-def levels(*pairs) -> list[Level]:
-    return [(Decimal(str(p)), Decimal(str(q)), 1) for p, q in pairs]
-
 
 class Both:
     """A book and its model, fed the same and compared after each step."""
@@ -494,7 +468,8 @@ def test_a_frame_refused_for_size_leaves_the_book_untouched(asks, bids):
         book.apply(frame_text(Frame(101, 101, levels(*asks), levels(*bids))))
     assert untouched(book) == before
     assert book.state is State.SYNCING, "a frame is lost: the book is not current any more"
-    assert book.load_snapshot(snapshot_text(101, levels((12, 1)), levels((10, 1)))) is Change.APPLIED
+    body = snapshot_text(101, levels((12, 1)), levels((10, 1)))
+    assert book.load_snapshot(body) is Change.APPLIED
     assert book.apply(frame_text(Frame(102, 102, levels(("12.5", 1)), []))) is Change.APPLIED
 
 
@@ -593,7 +568,8 @@ def test_gzip_and_other_buffers():
     assert (book.bids(), book.asks()) == ([(84062.4, 77.0, 3)], [(84063.1, 120.0, 2)])
 
 
-@pytest.mark.parametrize("name", ["depth_enveloped", "depth_limit_5_live", "depth_2021_bare_object"])
+@pytest.mark.parametrize("name", ["depth_enveloped", "depth_limit_5_live",
+                                  "depth_2021_bare_object"])
 def test_snapshots_of_the_vectors(name):
     body = json.loads(REST[name])
     data = body.get("data", body)

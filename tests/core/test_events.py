@@ -14,9 +14,8 @@ from mexcfast.core import events
 from mexcfast.core.channels import CHANNELS, Channel, snake
 from mexcfast.core.events import Event, parse_frame
 from mexcfast.errors import FrameError
-from core.test_frame import same
 from models import json_model as model
-from models.json_model import Number, Pairs
+from models.json_model import Number, Pairs, same
 
 VECTORS = model.vectors("server->client")
 BY_NAME = {vector["name"]: vector["text"] for vector in VECTORS}
@@ -184,8 +183,8 @@ def test_vector_in_the_venues_other_shapes(vector):
 @settings(max_examples=50)
 def test_ids_beyond_a_double(number, as_text):
     shown = f'"{number}"' if as_text else str(number)
-    event = parse_frame('{"channel":"push.personal.order","data":{"orderId":%s,"externalOid":%s}}'
-                        % (shown, shown))
+    event = parse_frame('{"channel":"push.personal.order","data":{"orderId":' + shown
+                        + ',"externalOid":' + shown + "}}")
     assert event.order_id == number
     assert event.client_order_id == str(number)
     assert event.to_dict()["data"]["orderId"] == (str(number) if as_text else number)
@@ -198,9 +197,11 @@ def test_ids_beyond_a_double(number, as_text):
     "0.000000000000000000000000000000000000001", "123456789012345678901234567890",
 ])
 def test_decimals_keep_every_digit(text):
-    event = parse_frame('{"channel":"push.personal.position","data":{"holdAvgPrice":%s}}' % text)
-    assert event.hold_average_price == float(text.strip('"'))
-    assert str(event.decimal("hold_average_price")) == str(Decimal(text.strip('"')))
+    name = next(field.name for field in model.ROWS["push.personal.position"].fields
+                if field.venue_name == "holdAvgPrice")
+    event = parse_frame('{"channel":"push.personal.position","data":{"holdAvgPrice":' + text + "}}")
+    assert getattr(event, name) == float(text.strip('"'))
+    assert str(event.decimal(name)) == str(Decimal(text.strip('"')))
     assert event.to_dict()["data"]["holdAvgPrice"] == json.loads(text)
 
 
@@ -261,7 +262,7 @@ def test_request_errors(text, code, message):
     ("true", None), ('"x"', None), ("null", None), ("{}", None), ("1e400", None), ("[1]", None),
 ])
 def test_pongs(data, expected):
-    assert parse_frame('{"channel":"pong","data":%s}' % data).ts_server_ms == expected
+    assert parse_frame('{"channel":"pong","data":' + data + "}").ts_server_ms == expected
     assert parse_frame('{"channel":"pong"}').ts_server_ms is None
 
 
@@ -346,7 +347,8 @@ def test_the_table_of_channels():
 
 @pytest.mark.parametrize("venue_name, ours", [
     ("riseFallRatesOfTimezone", "rise_fall_rates_of_timezone"), ("high24Price", "high24_price"),
-    ("volume24", "volume24"), ("p", "p"), ("zeroSaveTotalFeeBinance", "zero_save_total_fee_binance"),
+    ("volume24", "volume24"), ("p", "p"),
+    ("zeroSaveTotalFeeBinance", "zero_save_total_fee_binance"),
 ])
 def test_snake(venue_name, ours):
     assert snake(venue_name) == ours

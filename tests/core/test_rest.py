@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mexcfast import conditional as c
 from mexcfast import errors as e
+from mexcfast import statements as st_
 from mexcfast import types as t
 from mexcfast.core import rest
 from mexcfast.core.rest import BY_NAME, LIVE, ROUTES, Endpoint, Subject, judge, prepare, read_answer
@@ -51,7 +53,7 @@ EXPECTED = {  # name of the vector -> class of the result, or of the error, or N
     "asset_analysis_v3": t.Record, "asset_analysis_calendar_daily": t.Record,
     "asset_analysis_calendar_monthly": t.Record, "asset_analysis_recent": t.Record,
     "asset_analysis_yesterday": Decimal, "asset_analysis_yesterday_pnl": Decimal,
-    "order_deal_fee_total": t.Record, "risk_limit": t.Record, "tiered_fee_rate_v2": t.Record,
+    "order_deal_fee_total": t.Record, "risk_limit": dict, "tiered_fee_rate_v2": t.Record,
     "ack_only_plan_change_stop": None, "change_risk_level_disabled": e.ParameterError,
     "order_create_object": t.OrderAck, "order_create_bare_string": t.OrderAck,
     "order_submit_bare_integer": t.OrderAck, "ack_only_stp_update": None,
@@ -85,7 +87,12 @@ ITEMS = {
     "history_paged": t.Order, "orders": t.Order, "orders_by_external": t.Order,
     "closed_orders": t.Order, "fills": t.Fill, "fills_v1": t.Fill, "order_fills": t.Fill,
     "submit_batch": t.ItemResult, "cancel": t.ItemResult, "cancel_external": t.ItemResult,
-    "cancel_external_batch": t.ItemResult,
+    "cancel_external_batch": t.ItemResult, "insurance_funds": st_.InsuranceFund,
+    "insurance_fund": st_.InsuranceFund, "insurance_history": st_.InsuranceFund,
+    "transfers": st_.Transfer, "fee_details": st_.FeeDetail, "funding_records": st_.FundingRecord,
+    "leverage": st_.LeverageTier, "plan_orders": c.PlanOrder, "stop_orders": c.StopOrder,
+    "stop_open_orders": c.StopOrder, "track_orders": c.TrailingOrder,
+    "stp_groups": st_.SelfTradeGroup,
 }
 
 
@@ -127,7 +134,7 @@ def answer(name, route=None):
 def test_numbers_are_exact():
     fund = answer("risk_reverse_list")[0]
     assert fund.available == Decimal("97284530.448634083318792525314410007362")
-    assert fund["ts_venue_ms"] == 1761883124789
+    assert fund.ts_venue_ms == 1761883124789
     assert answer("account_asset_mx").available == Decimal("0.99647149597724856")
     assert answer("kline_min15")[0].amount == Decimal("6.106243567181E7")
     assert answer("order_submit_bare_integer").order_id == 102057569836905984

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from mexcfast.core.throttle import Lane, Lanes, Window, backoff_ms
+from mexcfast.core.throttle import Penalties, Window, backoff_ms
 
 
 class WindowModel(RuleBasedStateMachine):
@@ -44,10 +44,10 @@ class WindowModel(RuleBasedStateMachine):
         assert (self.window.free(self.now) > 0) == self.allowed(self.now)
         assert (self.window.wait_ns(self.now) == 0) == self.allowed(self.now)
 
-    @rule()
-    def block(self):
-        self.window.block(self.now)
-        self.blocked_until = max(self.blocked_until, self.now + 25)
+    @rule(longer=st.sampled_from([0, 60]))
+    def block(self, longer):
+        self.window.block(self.now, longer)
+        self.blocked_until = max(self.blocked_until, self.now + max(25, longer))
 
 
 TestWindow = WindowModel.TestCase
@@ -97,52 +97,22 @@ def test_backoff_stays_between_half_and_whole(attempt, jitter):
     assert whole // 2 <= backoff_ms(attempt, jitter) <= whole
 
 
-class LanesModel(RuleBasedStateMachine):
-    """The slow queue: a list of (lane, key, item), searched from the front."""
+# -- penalties -----------------------------------------------------------------------------------
 
-    def __init__(self):
-        super().__init__()
-        self.lanes = Lanes()
-        self.model = []
-        self.count = 0
-
-    @rule(lane=st.sampled_from(Lane), key=st.one_of(st.none(), st.integers(0, 3)))
-    def push(self, lane, key):
-        self.count += 1
-        old = [entry for entry in self.model if key is not None and entry[1] == key]
-        self.model = [entry for entry in self.model if entry not in old]
-        self.model.append((lane, key, self.count))
-        assert self.lanes.push(lane, self.count, key) == (old[0][2] if old else None)
-
-    @rule()
-    def pop(self):
-        best = min(self.model, key=lambda entry: (entry[0], entry[2]), default=None)
-        assert self.lanes.pop() == (None if best is None else (best[0], best[2]))
-        if best is not None:
-            self.model.remove(best)
-
-    @rule()
-    def pop_and_put_back(self):
-        popped = self.lanes.pop()
-        if popped is None:
-            return
-        lane, item = popped
-        entry = next(entry for entry in self.model if entry[2] == item)
-        self.lanes.push_front(lane, item, entry[1])
-
-    @rule(lane=st.sampled_from(Lane), limit=st.integers(0, 3))
-    def pop_many(self, lane, limit):
-        taken = [entry for entry in self.model if entry[0] == lane][:limit]
-        assert self.lanes.pop_many(lane, limit) == [entry[2] for entry in taken]
-        self.model = [entry for entry in self.model if entry not in taken]
-
-    @rule(key=st.integers(0, 3))
-    def discard(self, key):
-        old = [entry for entry in self.model if entry[1] == key]
-        self.model = [entry for entry in self.model if entry not in old]
-        assert self.lanes.discard(key) == (old[0][2] if old else None)
-        assert len(self.lanes) == len(self.model)
+def test_a_pause_doubles_for_who_comes_back_too_early():
+    penalties = Penalties()
+    assert penalties.note("x", 1000, 100, 350) == 1100
+    assert penalties.note("x", 1050, 100, 350) == 1100, "left before the pause began"
+    assert penalties.note("x", 1100, 100, 350) == 1300
+    assert penalties.note("x", 1400, 100, 350) == 1750, "capped"
+    assert penalties.note("x", 1751 + 4 * 350, 100, 350) == 1751 + 4 * 350 + 100, "forgiven"
+    assert penalties.open_ms(1752 + 4 * 350) == {"x": 3251}
+    assert penalties.open_ms(9999) == {}
 
 
-TestLanes = LanesModel.TestCase
-TestLanes.settings = settings(deadline=None)
+def test_a_pause_outlives_a_restart_but_not_its_end():
+    penalties = Penalties()
+    penalties.restore("edge POST", 500, 400)
+    penalties.restore("over", 400, 400)
+    assert penalties.open_ms(400) == {"edge POST": 500}
+    assert penalties.note("edge POST", 501, 100, 10_000) == 701, "still a repeat"

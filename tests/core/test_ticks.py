@@ -103,7 +103,7 @@ def test_exponents_and_zeros_that_meet_are_read():
 @pytest.mark.parametrize("value", [None, True, b"1", [1], 1j, float("nan"), float("inf"),
                                    Decimal("NaN"), Decimal("-Infinity"), 2**63])
 def test_objects_that_are_no_number(value):
-    with pytest.raises(ValueError, match="stop is .*allowed"):
+    with pytest.raises(ValueError, match=r"stop is .*allowed"):
         to_fixed(value, "stop")
 
 

@@ -1,4 +1,4 @@
-"""A slow, obvious book: two dicts, sorted when asked, and protocol.md 10.2 written down once more."""
+"""A slow, obvious book: two dicts, sorted when asked, and protocol.md 10.2 written once more."""
 
 from __future__ import annotations
 

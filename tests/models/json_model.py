@@ -1,7 +1,7 @@
 """Slow and obvious: what the standard library says about a frame, and what our table then allows.
 
-Nothing here shares code with core/scan, core/frame or core/events; only the table of channels is the
-same. Numbers keep their text (`Number`), objects keep repeated keys (`Pairs`).
+Nothing here shares code with core/scan, core/frame or core/events; only the table of channels is
+the same. Numbers keep their text (`Number`), objects keep repeated keys (`Pairs`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def fits(value: Any, decimals: int) -> bool:
     number = decimal_of(value)
     if number is None:
         return False
-    sign, digits, exponent = number.as_tuple()
+    _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     mantissa = int("".join(map(str, digits)).lstrip("0")[:400] or "0")
     if mantissa == 0:
@@ -249,6 +249,17 @@ def refusals(text: bytes) -> set[str]:
     if not members_fit(frame):
         why.add("member")
     return why
+
+
+def same(ours, theirs) -> bool:
+    """Equal in value and in type, all the way down."""
+    if type(ours) is not type(theirs):
+        return False
+    if isinstance(ours, dict):
+        return ours.keys() == theirs.keys() and all(same(ours[k], theirs[k]) for k in ours)
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    return ours == theirs
 
 
 # -- writing the same frame in other ways ---------------------------------------------------------

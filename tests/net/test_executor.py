@@ -19,9 +19,12 @@ from mexcfast.errors import (
     ClockError,
     ConfigError,
     ConnectFailed,
+    ConnectionLost,
+    EdgeError,
     InsufficientBalance,
     IntentError,
     RateLimited,
+    RequestTimeout,
     VenueFault,
 )
 from mexcfast.net.clock import Clock
@@ -222,18 +225,34 @@ def test_connections_are_reused():
 
 # -- reads ---------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("act", "kind"), [
-    (reply(b'{"success":false,"code":2005}'), InsufficientBalance),
-    (reply(b'{"success":false,"code":500}', 500), VenueFault),
-    (reply(b"x"), BadAnswer), (reply(b'{"success":true,"code":0,"data":[{}]}'), BadAnswer),
+@pytest.mark.parametrize(("act", "kind", "tries"), [
+    (reply(b'{"success":false,"code":2005}'), InsufficientBalance, 1),
+    (reply(b'{"success":false,"code":500}', 500), VenueFault, 2),
+    (reply(b'{"success":false,"code":501}'), VenueFault, 2),
+    (reply(b"<html>", 503), EdgeError, 2), (reply(b"<html>"), EdgeError, 1),
+    (reply(b"", 502), BadAnswer, 2), (HANG, RequestTimeout, 2),
+    (CLOSE, ConnectionLost, 4),     # aiohttp repeats a GET once by itself
+    (reply(b"x"), BadAnswer, 1), (reply(b'{"success":true,"code":0,"data":[{}]}'), BadAnswer, 1),
 ])
-def test_reads_raise(act, kind):
+def test_reads_raise(act, kind, tries):
     async def steps(executor, server):
+        executor.read_tries = 2
         with pytest.raises(kind):
             await executor.request("balances")
-        return len(server.seen)
+        return len([seen for seen in server.seen if seen.method == "GET"])
 
-    assert play(lambda seen: act, steps) == 1
+    assert play(lambda seen: act, steps, timeout_ms=100) == tries
+
+
+def test_a_read_survives_a_fault_that_passes():
+    acts = [reply(b"", 500), CLOSE, reply(b'{"success":true,"code":0,"data":[]}')]
+
+    async def steps(executor, server):
+        return await executor.request("balances")
+
+    assert play(lambda seen: acts.pop(0), steps) == ()
+    with pytest.raises(ConfigError, match="read_tries"):
+        Executor(read_tries=0)
 
 
 # -- budgets -------------------------------------------------------------------------------------
@@ -319,6 +338,108 @@ def test_too_frequent_closes_the_group_for_a_window(act):
     assert arrived in (2, 3)
     assert free == 0
     assert second.reason in ("BudgetSpent", "RateLimited")
+
+
+# -- the queue -----------------------------------------------------------------------------------
+
+SLOW = {"order_place": (1, 100)}
+
+
+def test_an_outdated_order_never_leaves():
+    async def steps(executor, server):
+        first = await place(executor)
+        waiting = [asyncio.create_task(executor.execute(
+            "create", name, ABOUT, wait=True, lane=Lane.OPEN, **more)) for name, more in (
+            (b"bid 1", {"key": "bid"}), (b"bid 2", {"key": "bid"}), (b"old", {"max_age_ms": 20}),
+            (b"bid 3", {"key": "bid", "keep": True}))]
+        await asyncio.sleep(0)
+        queue = executor.queue()
+        outcomes = await asyncio.gather(*waiting)
+        return first, queue, outcomes, [seen.body for seen in server.seen]
+
+    first, queue, outcomes, sent = play(lambda seen: reply(OK), steps, limits=SLOW)
+    assert isinstance(first, Accepted)
+    assert [(queued.lane, queued.key, queued.about) for queued in queue] == [
+        (Lane.OPEN, "bid", ABOUT), (Lane.OPEN, None, ABOUT)]
+    assert [type(outcome) for outcome in outcomes] == [Rejected, Accepted, Rejected, Rejected]
+    assert [outcomes[n].error.reason for n in (0, 2, 3)] == ["replaced", "outdated", "kept"]
+    assert sent == [BODY, b"bid 2"]
+
+
+def test_a_late_body_is_asked_for_when_the_slot_is_there():
+    bodies, times = [b"early"], []
+
+    async def steps(executor, server):
+        await place(executor)
+        task = asyncio.create_task(executor.execute(
+            "create", lambda: bodies.pop(), ABOUT, wait=True, on_send=times.append))
+        await asyncio.sleep(0)
+        bodies[0] = b"late"
+        await task
+        return server.seen[1]
+
+    seen = play(lambda seen: reply(OK), steps, limits=SLOW)
+    assert seen.body == b"late"
+    assert times == [int(seen.headers["Request-Time"])]
+
+
+def test_what_on_send_raises_stops_the_request():
+    def refuse(ts_ms):
+        raise OSError("disk full")
+
+    async def steps(executor, server):
+        with pytest.raises(OSError, match="disk"):
+            await place(executor, on_send=refuse)
+        assert not server.seen
+
+    play(lambda seen: reply(OK), steps)
+
+
+# -- penalties -----------------------------------------------------------------------------------
+
+def test_the_edge_firewall_closes_what_adds_risk_and_lets_cancels_try():
+    async def steps(executor, server):
+        told = []
+        executor.on_penalty = lambda what, until_ms: told.append(what)
+        refused = await place(executor)
+        blocked = await place(executor)
+        reducing = await place(executor, lane=Lane.REDUCE)
+        cancel = await executor.execute("cancel", b"[1]")
+        return refused, blocked, reducing, cancel, told, len(server.seen)
+
+    refused, blocked, reducing, cancel, told, arrived = play(
+        lambda seen: reply(b"<html>", 403), steps)
+    assert refused.reason == reducing.reason == cancel.reason == "EdgeError"
+    assert blocked.reason == "BudgetSpent"
+    assert 100e9 < blocked.error.wait_ns < 130e9
+    assert (told, arrived) == (["edge POST"] * 3, 3)
+
+
+def test_a_block_on_opening_leaves_reducing_alone():
+    async def steps(executor, server):
+        outcomes = [await place(executor, lane=lane)
+                    for lane in (Lane.OPEN, Lane.OPEN, Lane.REDUCE)]
+        return outcomes
+
+    refused, blocked, reducing = play(
+        lambda seen: reply(b'{"success":false,"code":6026,"message":"x"}'), steps)
+    assert refused.code == reducing.code == 6026
+    assert blocked.reason == "BudgetSpent"
+
+
+def test_penalties_of_an_earlier_run_are_respected():
+    async def steps(executor, server):
+        now_ms = executor.clock.wall_ms()
+        executor.restore_penalties({"rate order_place": now_ms + 60_000, "edge GET": now_ms + 500,
+                                    "rate balances": now_ms - 1})
+        outcome = await place(executor)
+        assert isinstance(outcome.error, BudgetSpent)
+        assert 50e9 < outcome.error.wait_ns < 61e9
+        assert not server.seen
+        await executor.request("balances")
+        assert executor.clock.wall_ms() >= now_ms + 500
+
+    play(lambda seen: reply(b'{"success":true,"code":0,"data":[]}'), steps)
 
 
 # -- the clock -----------------------------------------------------------------------------------

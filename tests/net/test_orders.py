@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import json
 
 import pytest
 
+import mexcfast as mx
+from mexcfast.core.intent import RiskLimits
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.sign import Signer
+from mexcfast.core.tracker import Phase
 from mexcfast.errors import ConfigError, IntentError, NotFound
 from mexcfast.net.executor import Executor
 from mexcfast.net.orders import Orders
@@ -65,7 +69,8 @@ def test_refused_locally():
     async def steps(orders, server):
         for call in (orders.submit("NOPE_USDT", 1, 1, 1), orders.submit("BTC_USDT", 1, 1, 0.05),
                      orders.amend("BTC_USDT", 1, 0.05, 1), orders.cancel([]),
-                     orders.cancel(["a"]), orders.cancel(["a", 1], "BTC_USDT")):
+                     orders.cancel(["a"]), orders.cancel([0]),
+                     orders.cancel(["x" * 33], "BTC_USDT")):
             with pytest.raises(IntentError):
                 await call
         assert not server.seen
@@ -129,12 +134,17 @@ def test_a_cancelled_call_stays_on_the_list():
 class Fate:
     """Order entry always breaks; look-ups answer the given replies in turn."""
 
-    def __init__(self, *looks):
+    def __init__(self, *looks, **listed):
         self.looks = list(looks)
+        self.listed = listed
+        self.scans = 0
 
     def __call__(self, seen):
         if seen.method == "POST":
             return CLOSE
+        if "/list/" in seen.target:
+            self.scans += 1
+            return self.listed.get(seen.target.split("?")[0].rsplit("/", 1)[1], success([]))
         assert seen.target == "/api/v1/private/order/external/BTC_USDT/cl-1"
         return self.looks.pop(0)
 
@@ -176,6 +186,27 @@ def test_resolve(looks, kind, left):
         assert outcome.reason == "NotFound"
 
 
+@pytest.mark.parametrize("where", ["open_orders", "history_orders"])
+def test_an_order_that_only_a_list_shows_is_not_absent(where):
+    async def steps(orders, server):
+        unknown = await submit(orders, client_order_id="cl-1")
+        return await orders.resolve(unknown, pause_s=0, expiry_ms=-60_000)
+
+    fate = Fate(NONE, NONE, NONE, **{where: success([order_json(externalOid="x"), order_json()])})
+    outcome = play(fate, steps)
+    assert isinstance(outcome, Accepted) and outcome.order_id == 17
+    assert fate.scans == 2
+
+
+def test_a_list_that_cannot_be_read_proves_nothing():
+    async def steps(orders, server):
+        unknown = await submit(orders, client_order_id="cl-1")
+        outcome = await orders.resolve(unknown, pause_s=0, expiry_ms=-60_000)
+        assert isinstance(outcome, Unknown) and len(orders.unresolved) == 1
+
+    play(Fate(NONE, NONE, NONE, history_orders=reply(b"x")), steps)
+
+
 def test_absence_is_no_proof_before_the_request_expired():
     now_ns = 1_789_000_000_000_000_000
 
@@ -188,6 +219,8 @@ def test_absence_is_no_proof_before_the_request_expired():
 
         def script(seen):
             nonlocal looks, now_ns
+            if "/list/" in seen.target:
+                return success([])
             looks += 1
             # The last look must start after the window: the clock jumps while look 5 is answered.
             now_ns += 10_000_000 if looks < 5 else 20_000_000_000
@@ -295,3 +328,190 @@ def test_reads():
 
     assert play(script, steps) == (
         "page_num=1&page_size=100&startTime=1789000000000&states=3&symbol=BTC_USDT")
+
+
+# -- duplicates, doubts and the queue ------------------------------------------------------------
+
+@pytest.mark.parametrize("code", [603, 2042])
+def test_a_refusal_as_duplicate_is_doubt(code):
+    def script(seen):
+        if seen.method == "POST":
+            return reply(b'{"success":false,"code":%d,"message":"x"}' % code)
+        return FOUND
+
+    async def steps(orders, server):
+        outcome = await submit(orders, client_order_id="cl-1")
+        assert isinstance(outcome, Unknown) and outcome.ts_sent_ms is not None
+        assert isinstance(await orders.resolve(outcome), Accepted)
+        assert orders.find("cl-1").phase is Phase.OPEN
+
+    play(script, steps)
+
+
+def test_what_the_stream_has_shown_is_not_unknown():
+    async def steps(orders, server):
+        def script(seen):
+            orders.feed.on_event(mx.parse_frame(json.dumps({
+                "channel": "push.personal.order", "data": order_json(), "ts": 1})))
+            return CLOSE
+
+        server.script = script
+        outcome = await submit(orders, client_order_id="cl-1")
+        assert isinstance(outcome, Accepted) and outcome.order_id == 17
+        assert not orders.unresolved
+
+    play(None, steps)
+
+
+def test_a_push_settles_a_doubt_at_once():
+    async def steps(orders, server):
+        settled = []
+        orders.on_settled.append(settled.append)
+        outcome = await submit(orders, client_order_id="cl-1")
+        assert isinstance(outcome, Unknown)
+        waiting = asyncio.create_task(orders.find("cl-1").known())
+        await asyncio.sleep(0)
+        orders.feed.on_event(mx.parse_frame(json.dumps({
+            "channel": "push.personal.order.deal", "data": {
+                "id": "1", "symbol": "BTC_USDT", "side": 1, "vol": 10, "price": 84000, "fee": 0,
+                "orderId": "17", "timestamp": 1, "externalOid": "cl-1"}, "ts": 1})))
+        assert await waiting is Phase.FILLED
+        assert not orders.unresolved and settled[0].order_id == 17
+
+    play(lambda seen: CLOSE, steps)
+
+
+def test_an_id_is_free_again_only_after_proof():
+    async def steps(orders, server):
+        await submit(orders, client_order_id="cl-1")
+        with pytest.raises(IntentError, match="waiting for its fate"):
+            await submit(orders, client_order_id="cl-1")
+        server.script = lambda seen: success([]) if "/list/" in seen.target else NONE
+        gone = await orders.resolve(orders.unresolved[0], pause_s=0, expiry_ms=-60_000)
+        assert isinstance(gone, Rejected)
+        server.script = lambda seen: reply(OK)
+        assert isinstance(await submit(orders, client_order_id="cl-1"), Accepted)
+        with pytest.raises(IntentError):
+            await submit(orders, client_order_id="cl-1")
+
+    play(lambda seen: CLOSE, steps)
+
+
+def test_cancels_at_the_same_time_leave_together():
+    def script(seen):
+        ids = json.loads(seen.body)
+        return success([{"orderId": item, "errorCode": 0} for item in ids])
+
+    async def steps(orders, server):
+        calls = [orders.cancel([number]) for number in range(1, 61)] + [orders.cancel([1, 2])]
+        outcomes = await asyncio.gather(*calls)
+        assert all(isinstance(each, Accepted) for some in outcomes for each in some)
+        assert [outcome.order_id for outcome in outcomes[-1]] == [1, 2]
+        return [len(json.loads(seen.body)) for seen in server.seen]
+
+    assert play(script, steps) == [50, 10]
+
+
+def test_cancels_wait_for_their_slot_or_say_so():
+    def script(seen):
+        return success([{"orderId": item, "errorCode": 0} for item in json.loads(seen.body)])
+
+    async def steps(orders, server):
+        orders._executor.endpoint = dataclasses.replace(
+            orders._executor.endpoint, limits={"cancel": (1, 60)})
+        first = await orders.cancel([1])
+        refused = await orders.cancel([2], wait=False)
+        waiting = [asyncio.create_task(orders.cancel([number])) for number in (3, 4)]
+        await asyncio.sleep(0.01)
+        assert [queued.lane.name for queued in orders.queue] == ["CANCEL"]
+        waiting[0].cancel()
+        late = await waiting[1]
+        return first, refused, late, [seen.body for seen in server.seen]
+
+    first, refused, late, sent = play(script, steps)
+    assert refused[0].reason == "BudgetSpent" and isinstance(late[0], Accepted)
+    assert isinstance(first[0], Accepted) and sent == [b"[1]", b"[3,4]"]
+
+
+def test_a_bad_id_spoils_nobody_elses_cancel():
+    async def steps(orders, server):
+        good = asyncio.create_task(orders.cancel([1]))
+        with pytest.raises(IntentError):
+            await orders.cancel([-1])
+        return await good
+
+    outcome, = play(lambda seen: success([{"orderId": 1, "errorCode": 0}]), steps)
+    assert isinstance(outcome, Accepted)
+
+
+def test_submit_nowait_gives_the_order_at_once():
+    async def steps(orders, server):
+        told = []
+        order = orders.submit_nowait("BTC_USDT", Side.OPEN_LONG, 10, 84000, leverage=20,
+                                     callback=told.append)
+        assert order.phase is Phase.SENT and not server.seen and orders.open_orders() == (order,)
+        with pytest.raises(IntentError):
+            orders.submit_nowait("BTC_USDT", Side.OPEN_LONG, 10, "84000.05", leverage=20,
+                                 callback=told.append)
+        assert await order.known() is Phase.OPEN
+        await asyncio.sleep(0)
+        assert [type(outcome) for outcome in told] == [Accepted] and order.order_id == 17
+        refused = orders.submit_nowait("BTC_USDT", Side.OPEN_LONG, 10, 84000, leverage=20,
+                                       callback=told.append)
+        server.script = lambda seen: reply(b'{"success":false,"code":2005}')
+        assert await refused.done() is Phase.REJECTED
+        await orders.close()
+        assert isinstance(told[1], Rejected)
+
+    play(lambda seen: reply(OK), steps)
+
+
+def test_a_callback_that_raises_stops_nothing(caplog):
+    async def steps(orders, server):
+        orders.on_change.append(lambda order: 1 / 0)
+        assert isinstance(await submit(orders), Accepted)
+
+    play(lambda seen: reply(OK), steps)
+    assert "callback" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+def test_limits_are_checked_before_anything_leaves():
+    async def steps(orders, server):
+        orders.limits = RiskLimits(max_notional=100, max_open_orders=2, max_position=15)
+        with pytest.raises(IntentError, match="notional is '168'"):
+            await orders.submit("BTC_USDT", Side.OPEN_LONG, 20, 84000, leverage=20)
+        with pytest.raises(IntentError, match="position is None"):
+            await submit(orders)
+        orders.holdings.is_known = True
+        orders.feed.on_event(mx.parse_frame(json.dumps({
+            "channel": "push.personal.position", "ts": 1, "data": {
+                "positionId": 1, "symbol": "BTC_USDT", "positionType": 1, "openType": 1,
+                "state": 1, "holdVol": 3, "updateTime": 5}})))
+        assert isinstance(await submit(orders), Accepted)
+        with pytest.raises(IntentError, match="position is '23'"):
+            await submit(orders)
+        with pytest.raises(IntentError, match="own order at 84000"):
+            await orders.submit("BTC_USDT", Side.OPEN_SHORT, 1, 84000, leverage=20)
+        assert len(server.seen) == 1 and len(orders.open_orders()) == 1
+
+    play(lambda seen: reply(OK), steps)
+
+
+def test_a_batch_is_judged_order_by_order():
+    items = [{"orderId": "1", "errorCode": 0, "externalOid": "a"},
+             {"orderId": None, "errorCode": 2005, "externalOid": "b"},
+             {"orderId": None, "errorCode": 500, "externalOid": "c"}]
+
+    async def steps(orders, server):
+        intents = [orders.intent("BTC_USDT", 1, 1, 84000, leverage=2, client_order_id=name)
+                   for name in "abc"]
+        outcomes = await orders.submit_batch(intents)
+        assert [type(outcome) for outcome in outcomes] == [Accepted, Rejected, Unknown]
+        assert [unknown.client_order_id for unknown in orders.unresolved] == ["c"]
+        for bad in ([], intents):
+            with pytest.raises(IntentError):
+                await orders.submit_batch(bad)
+        return json.loads(server.seen[0].body)
+
+    sent = play(lambda seen: success(items), steps)
+    assert [order["externalOid"] for order in sent] == ["a", "b", "c"]

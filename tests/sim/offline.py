@@ -121,17 +121,21 @@ class World:
                 return
             up = wanted > market.last_tick
             best = market.book.best(2 if up else 1)
-            assert best is not None
-            if (best > wanted) if up else (best < wanted):
-                # nobody stands there: lay an order of the crowd at the price
-                crowd = self.venue._next_crowd_id
-                market.book.place(crowd(), 0, 2 if up else 1, wanted, 1)
+            if best is None or ((best > wanted) if up else (best < wanted)):
+                self.stand(symbol, 2 if up else 1, price, 1)  # nobody stands there yet
                 best = wanted
             vol = market.book.level(2 if up else 1, best)[0]
             self.venue.trade(symbol, 1 if up else 2, vol)
             if market.last_tick >= wanted if up else market.last_tick <= wanted:
                 return
         raise AssertionError(f"{symbol} did not reach {price}")
+
+    def stand(self, symbol: str, side: int, price: Decimal, vol: int) -> None:
+        """Lay a resting order of the crowd."""
+        market = self.venue.markets[symbol]
+        tick = market.contract.tick(price)
+        assert tick is not None
+        market.book.place(self.venue._next_crowd_id(), 0, side, tick, vol, post_only=True)
 
     def mark(self, symbol: str, fair: Decimal) -> None:
         """Pin the fair price."""

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from sim.sim_support import Client, play
 
 from mexcfast.sim import Exchange, serve
+from sim.sim_support import Client, play
 
 SYMBOL = "BTC_USDT"
 

@@ -9,9 +9,9 @@ import time
 from decimal import Decimal
 
 import pytest
-from sim.sim_support import Client, DictBook, loads, play
 
 from mexcfast.sim import Exchange, Variations
+from sim.sim_support import Client, DictBook, loads, play
 
 SYMBOL = "BTC_USDT"
 

@@ -6,9 +6,9 @@ import asyncio
 
 import aiohttp
 import pytest
-from sim.sim_support import Client, DictBook, Socket, play
 
 from mexcfast.sim import Exchange
+from sim.sim_support import Client, DictBook, Socket, play
 
 SYMBOL = "BTC_USDT"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sim.sim_support import Client, DictBook, Socket, play
 
 from mexcfast.sim import Exchange
 from mexcfast.sim.faults import KINDS, MAINTENANCE, PARAMETERS
+from sim.sim_support import Client, DictBook, Socket, play
 
 SYMBOL = "BTC_USDT"
 

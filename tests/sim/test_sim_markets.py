@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sim.sim_support import Client, DictBook, play
 
 from mexcfast.sim import Exchange
 from mexcfast.sim.mirror import Mirror
@@ -20,6 +19,7 @@ from mexcfast.sim.reflect import Reflection, shares
 from mexcfast.sim.replay import Replay
 from mexcfast.sim.script import Script, cancel, place, reduce, trade
 from mexcfast.sim.source import contract_from
+from sim.sim_support import Client, DictBook, play
 
 SYMBOL = "BTC_USDT"
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sim.sim_support import Client, Socket, play
 
 from mexcfast.sim import Exchange, Variations
+from sim.sim_support import Client, Socket, play
 
 SYMBOL = "BTC_USDT"
 PERSONAL = "push.personal."

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim.sim_support import Client, play, sign
 
 from mexcfast.sim import Exchange, Limits, Variations
 from mexcfast.sim.checks import signature, signed_query
@@ -17,6 +16,7 @@ from mexcfast.sim.contracts import listing
 from mexcfast.sim.faults import Faults
 from mexcfast.sim.rest import ENDPOINTS, Rest
 from mexcfast.sim.venue import Venue
+from sim.sim_support import Client, play, sign
 
 SYMBOL = "BTC_USDT"
 PRIVATE = "/api/v1/private/"

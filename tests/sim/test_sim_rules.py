@@ -11,9 +11,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sim.sim_support import Client, play, sign
 
 from mexcfast.sim import Exchange, Limits, Variations
+from sim.sim_support import Client, play, sign
 
 SYMBOL = "BTC_USDT"
 DATA = Path(__file__).parents[1] / "data"

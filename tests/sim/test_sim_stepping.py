@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from sim.sim_support import Client, Socket, play
 
 from mexcfast.sim import Exchange
+from sim.sim_support import Client, Socket, play
 
 SYMBOL = "BTC_USDT"
 

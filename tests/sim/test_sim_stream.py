@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim.sim_support import Client, Socket, play, sign
 
 from mexcfast.sim import Exchange, Limits, Variations
+from sim.sim_support import Client, Socket, play, sign
 
 SYMBOL = "BTC_USDT"
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim.offline import START_MS, World
 
 from mexcfast.sim import Limits, Variations
+from sim.offline import START_MS, World
 
 SAMPLES = [
     json.loads(line, parse_float=Decimal)

@@ -1,0 +1,160 @@
+"""The lines of the order journal and what they add up to. Bytes in, bytes out: no file here.
+
+One line per fact: eight hex digits of CRC-32, a space, compact JSON, a line feed.
+
+    head      format and a fingerprint of the account
+    session   the number inside client order ids, so that ids never repeat
+    send      a request is about to leave: all that is needed to ask for it later
+    end       its fate is proven
+    closed    the venue closed something until a wall-clock time
+
+A crash can only tear what was written last, so damage is forgiven when nothing sound follows it.
+Damage in the middle may hide a request that left: it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from mexcfast.errors import JournalError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request that may have left, and what a resolver must know to settle it."""
+
+    name: str                       # a client order id, or "amend <order id>"
+    what: str                       # create or amend
+    symbol: str
+    ts_sent_ms: int                 # the signed request time
+    order_id: int | None = None     # amend: the order to be replaced
+    side: int | None = None
+    type: int | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As a line's JSON; what is None is left out."""
+        fields = {"id": self.name, "what": self.what, "symbol": self.symbol,
+                  "ms": self.ts_sent_ms, "order": self.order_id, "side": self.side,
+                  "type": self.type,
+                  "quantity": None if self.quantity is None else str(self.quantity),
+                  "price": None if self.price is None else str(self.price)}
+        return {"k": "send", **{name: value for name, value in fields.items()
+                                if value is not None}}
+
+    @classmethod
+    def read(cls, record: dict[str, Any]) -> Entry:
+        """Raises KeyError, TypeError, ValueError or ArithmeticError for what is no entry."""
+        quantity, price = record.get("quantity"), record.get("price")
+        return cls(str(record["id"]), str(record["what"]), str(record["symbol"]),
+                   int(record["ms"]), record.get("order"), record.get("side"),
+                   record.get("type"), None if quantity is None else Decimal(quantity),
+                   None if price is None else Decimal(price))
+
+
+def fingerprint(access_key: str) -> str:
+    """Tells accounts apart without naming the key."""
+    return hashlib.sha256(b"mexcfast journal " + access_key.encode()).hexdigest()[:16]
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """One line."""
+    text = json.dumps(record, separators=(",", ":")).encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The record of a line without its line feed; None when it is damaged."""
+    try:
+        if len(line) < 10 or line[8:9] != b" " or int(line[:8], 16) != zlib.crc32(line[9:]):
+            return None
+        record = json.loads(line[9:])
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a journal adds up to."""
+
+    account: str = ""
+    session: int = 0
+    unsettled: dict[str, Entry] = field(default_factory=dict)
+    penalties: dict[str, int] = field(default_factory=dict)     # what -> until, wall-clock ms
+
+    def apply(self, record: dict[str, Any]) -> None:
+        """One line's fact; JournalError when it is not one of ours."""
+        try:
+            kind = record["k"]
+            if kind == "head":
+                if record["format"] != FORMAT:
+                    raise JournalError(f"format {record['format']}; this version reads {FORMAT}")
+                self.account = str(record["account"])
+            elif kind == "session":
+                self.session = max(self.session, int(record["n"]))
+            elif kind == "send":
+                entry = Entry.read(record)
+                self.unsettled[entry.name] = entry
+            elif kind == "end":
+                self.unsettled.pop(str(record["id"]), None)
+            elif kind == "closed":
+                self.penalties[str(record["what"])] = int(record["until"])
+            else:
+                raise JournalError(f"a record of kind {kind!r}")
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise JournalError(f"a record that cannot be read ({error!r})") from None
+
+    def compact(self, now_ms: int) -> bytes:
+        """The shortest journal that adds up to the same; pauses that are over are left out."""
+        lines = [head(self.account), session(self.session)]
+        lines += [encode(entry.record()) for entry in self.unsettled.values()]
+        lines += [closed(what, until) for what, until in self.penalties.items() if until > now_ms]
+        return b"".join(lines)
+
+
+def head(account: str) -> bytes:
+    return encode({"k": "head", "format": FORMAT, "account": account})
+
+
+def session(number: int) -> bytes:
+    return encode({"k": "session", "n": number})
+
+
+def end(name: str, fate: str, order_id: int | None = None) -> bytes:
+    """fate: accepted or rejected."""
+    return encode({"k": "end", "id": name, "fate": fate, "order": order_id})
+
+
+def closed(what: str, until_ms: int) -> bytes:
+    return encode({"k": "closed", "what": what, "until": until_ms})
+
+
+def replay(data: bytes) -> tuple[Ledger, int]:
+    """What a journal's bytes add up to, and how many bytes at its end are torn.
+
+    Raises JournalError when something sound follows damage, or a sound line says nothing known.
+    """
+    ledger = Ledger()
+    damaged_at: int | None = None
+    at = 0
+    while at < len(data):
+        feed = data.find(b"\n", at)
+        # Without its line feed the last line was not finished, whatever it looks like.
+        record = None if feed < 0 else decode(data[at:feed])
+        if record is None:
+            damaged_at = at if damaged_at is None else damaged_at
+        elif damaged_at is not None:
+            raise JournalError(f"damaged at byte {damaged_at}, with sound lines after it")
+        else:
+            ledger.apply(record)
+        at = len(data) if feed < 0 else feed + 1
+    return ledger, 0 if damaged_at is None else len(data) - damaged_at

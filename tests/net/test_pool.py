@@ -1,0 +1,596 @@
+"""net/pool, net/connection and net/repair against a scripted venue on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from mexcfast.core import topics as T
+from mexcfast.core.depth import State
+from mexcfast.core.listener import Listener
+from mexcfast.core.sign import Signer
+from mexcfast.errors import AuthenticationError, BookError, NetworkError, VenueError
+from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
+from mexcfast.net.pool import Pool
+from mexcfast.net.stream import NativeStream
+from mexcfast.net.transport import PythonStream
+from models.book_model import Frame
+from models.frames import commits_text, frame_text, levels, snapshot_text
+
+BTC = "BTC_USDT"
+QUICK = {"ping_interval": 0.2, "pong_deadline": 2.0, "acknowledge_timeout": 2.0,
+         "stable_after": 0.0001, "handshake_timeout": 5.0}
+DEAL = {"channel": "push.deal", "symbol": BTC, "ts": 1,
+        "data": [{"p": 1.5, "v": 2, "T": 1, "O": 1, "M": 2, "t": 3, "i": "4"}]}
+
+
+class Watch:
+    """Waits until something that was noted makes a condition true; no polling, no sleeping."""
+
+    def __init__(self):
+        self._changed = asyncio.Event()
+
+    def note(self):
+        self._changed.set()
+
+    async def until(self, condition, seconds=8):
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class Venue:
+    """A WebSocket server that acknowledges everything unless told otherwise.
+
+    answers: method -> list of replies to give, one request each, then the usual one. A reply is a
+    frame, None for silence, or "close".
+    """
+
+    def __init__(self, watch):
+        self.watch = watch
+        self.answers = {}
+        self.seen = []               # (socket number, request, loop time)
+        self.sockets = []
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_get("/edge", self._serve)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.05)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = "ws://{}:{}/edge".format(*self._runner.addresses[0][:2])
+        return self
+
+    async def __aexit__(self, *error):
+        await self._runner.cleanup()
+
+    async def _serve(self, request):
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        number = len(self.sockets)
+        self.watch.note()
+        async for message in socket:
+            assert message.type is WSMsgType.TEXT
+            asked = json.loads(message.data)
+            self.seen.append((number, asked, asyncio.get_running_loop().time()))
+            planned = self.answers.get(asked["method"])
+            answer = planned.pop(0) if planned else self.usual(asked)
+            if answer == "close":
+                await socket.close()
+            elif answer is not None:
+                await socket.send_str(answer if isinstance(answer, str) else json.dumps(answer))
+            self.watch.note()
+        return socket
+
+    @staticmethod
+    def usual(asked):
+        if asked["method"] == "ping":
+            return {"channel": "pong", "data": 1}
+        return {"channel": f"rs.{asked['method']}", "data": "success", "ts": 1}
+
+    async def push(self, frame, number=-1):
+        await self.sockets[number].send_str(
+            frame if isinstance(frame, str) else json.dumps(frame))
+
+    def requests(self, method, number=None):
+        return [asked for n, asked, _ in self.seen
+                if asked["method"] == method and number in (None, n)]
+
+
+class Me(Listener):
+    def __init__(self, watch):
+        self.watch = watch
+        self.events, self.books, self.states, self.life, self.refused = [], [], [], [], []
+
+    def on_event(self, event):
+        self.events.append(event)
+        self.watch.note()
+
+    def on_book(self, book):
+        assert book.state is State.LIVE
+        self.books.append(book.version)
+        self.watch.note()
+
+    def on_book_state(self, book, old, new):
+        self.states.append((old, new))
+        self.watch.note()
+
+    def on_connected(self, connection):
+        self.life.append(("connected", connection))
+        self.watch.note()
+
+    def on_disconnected(self, connection, why):
+        self.life.append(("disconnected", connection, why))
+        self.watch.note()
+
+    def on_reconnected(self, connection, down_ns):
+        assert 0 < down_ns < 8 * 10**9
+        self.life.append(("reconnected", connection))
+        self.watch.note()
+
+    def on_refused(self, topic, why):
+        self.refused.append((topic, why))
+        self.watch.note()
+
+
+class Rest:
+    """Answers of depth and depth_commits; an exception is raised, the last one stays."""
+
+    def __init__(self, watch, **bodies):
+        self.watch = watch
+        self.bodies = {name: list(some) for name, some in bodies.items()}
+        self.asked = []
+
+    async def fetch(self, name, symbol):
+        self.asked.append((name, symbol))
+        self.watch.note()
+        some = self.bodies[name]
+        body = some.pop(0) if len(some) > 1 else some[0]
+        if isinstance(body, Exception):
+            raise body
+        return body.encode()
+
+
+def play(script, *, rest=None, cls=None, **settings):
+    """Run script(venue, pool, me, watch, rest) with everything open, then close it."""
+    async def run():
+        watch = Watch()
+        server = Rest(watch, **(rest or {"depth": [snapshot_text(100, [], [])],
+                                         "depth_commits": [commits_text([])]}))
+        async with Venue(watch) as venue:
+            pool = Pool(venue.url, server.fetch, StreamSettings(**QUICK | settings),
+                        stream_class=cls)
+            try:
+                await script(venue, pool, Me(watch), watch, server)
+            finally:
+                await pool.close()
+
+    asyncio.run(run())
+
+
+def depth(begin, end, asks=(), bids=()):
+    return frame_text(Frame(begin, end, levels(*asks), levels(*bids), True))
+
+
+@pytest.mark.parametrize("cls", [NativeStream, PythonStream])
+def test_subscribe_receive_unsubscribe(cls):
+    async def script(venue, pool, me, watch, rest):
+        topic = T.deals(BTC)
+        pool.subscribe(me, topic)
+        assert pool.state_of(topic) is TopicState.WAITING
+        await watch.until(lambda: venue.requests("sub.deal"))
+        await venue.push(DEAL)
+        await watch.until(lambda: me.events)
+        assert pool.state_of(topic) is TopicState.LIVE
+        assert me.events[0].deals[0].trade_id == 4
+        assert me.life == [("connected", "public-1")]
+        pool.unsubscribe(me, topic)
+        await watch.until(lambda: venue.requests("unsub.deal"))
+        assert pool.state_of(topic) is None
+        assert venue.requests("unsub.deal") == [{"method": "unsub.deal", "param": {"symbol": BTC}}]
+        pool.unsubscribe(me, topic)
+
+    play(script, cls=cls)
+
+
+def test_two_listeners_share_a_topic():
+    async def script(venue, pool, me, watch, rest):
+        other = Me(watch)
+        for listener in (me, other, me):
+            pool.subscribe(listener, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        pool.unsubscribe(me, T.deals(BTC))
+        await venue.push(DEAL)
+        await watch.until(lambda: other.events)
+        assert not me.events and not venue.requests("unsub.deal")
+        assert len(venue.requests("sub.deal")) == 1
+
+    play(script)
+
+
+def test_thirty_topics_a_socket():
+    async def script(venue, pool, me, watch, rest):
+        for number in range(65):
+            pool.subscribe(me, T.deals(f"S{number}_USDT"))
+        await watch.until(lambda: len(venue.requests("sub.deal")) == 65)
+        assert sorted(len(venue.requests("sub.deal", n)) for n in (1, 2, 3)) == [5, 30, 30]
+        assert [len(c.topics) for c in pool.connections] == [30, 30, 5]
+        pool.unsubscribe(me, T.deals("S3_USDT"))
+        pool.subscribe(me, T.ticker("S3_USDT"))
+        assert [len(c.topics) for c in pool.connections] == [30, 30, 5], "the free place is used"
+
+    play(script)
+
+
+def test_requests_are_paced():
+    async def script(venue, pool, me, watch, rest):
+        for number in range(7):
+            pool.subscribe(me, T.deals(f"S{number}_USDT"))
+        await watch.until(lambda: len(venue.requests("sub.deal")) == 7)
+        times = [at for _, asked, at in venue.seen]
+        for first, sixth in zip(times, itertools.islice(times, 5, None), strict=False):
+            assert sixth - first > 0.9, "more than five messages within a second"
+
+    play(script, messages_per_second=5, ping_interval=10)
+
+
+def test_after_a_loss_everything_is_asked_for_again():
+    async def script(venue, pool, me, watch, rest):
+        wanted = [T.deals(BTC), T.kline(BTC, "Min1"), T.kline(BTC, "Min5"), T.tickers()]
+        for topic in wanted:
+            pool.subscribe(me, topic)
+        await watch.until(lambda: len(venue.seen) >= 4)
+        before = sorted(json.dumps(asked) for _, asked, _ in venue.seen
+                        if asked["method"] != "ping")
+        await venue.sockets[0].close()
+        await watch.until(lambda: len(venue.requests("sub.kline", 2)) == 2
+                          and venue.requests("sub.tickers", 2))
+        again = sorted(json.dumps(asked) for n, asked, _ in venue.seen
+                       if n == 2 and asked["method"] != "ping")
+        assert again == before
+        await venue.push(DEAL)
+        await watch.until(lambda: me.events)
+        assert [call[0] for call in me.life] == ["connected", "disconnected", "reconnected"]
+        assert me.life[1][2] == "closed by the peer"
+        assert all(pool.state_of(topic) is TopicState.LIVE for topic in wanted)
+        assert pool.connections[0].opened == 2
+
+    play(script)
+
+
+def test_a_socket_that_breaks_without_a_word():
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        venue.sockets[0]._req.transport.abort()
+        await watch.until(lambda: venue.requests("sub.deal", 2))
+        assert [call[0] for call in me.life[:2]] == ["connected", "disconnected"]
+
+    play(script)
+
+
+def test_a_venue_that_is_not_there_yet():
+    async def run():
+        watch = Watch()
+        async with Venue(watch) as venue:
+            url = venue.url
+        pool = Pool(url, Rest(watch).fetch, StreamSettings(**QUICK))
+        me = Me(watch)
+        pool.subscribe(me, T.deals(BTC))
+        connection = pool.connections[0]
+        while not connection.lost_because:      # noqa: ASYNC110 - nobody is told of a first failure
+            await asyncio.sleep(0)
+        assert connection.lost_because.startswith(f"cannot connect to {url}")
+        assert connection.state is ConnectionState.CONNECTING
+        await pool.close()
+        assert connection.state is ConnectionState.CLOSED
+        assert me.life == []
+
+    asyncio.run(run())
+
+
+def test_refused_acknowledgements():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.ticker"] = [{"channel": "rs.sub.ticker", "data": "failed"}]
+        venue.answers["sub.deal"] = [{"channel": "rs.sub.deal", "data": {"code": 401, "msg": "no"}}]
+        pool.subscribe(me, T.ticker(BTC))
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: len(me.refused) == 2)
+        assert me.refused == [(T.ticker(BTC), "failed"), (T.deals(BTC), "no")]
+        assert pool.state_of(T.ticker(BTC)) is TopicState.REFUSED
+        assert pool.refusals[T.deals(BTC)] == "no"
+        with pytest.raises(VenueError, match="failed"):
+            pool.raise_refusal(T.ticker(BTC))
+        assert pool.connections[0].is_open and len(venue.sockets) == 1
+
+    play(script)
+
+
+def test_an_error_belongs_to_the_oldest_open_request():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.ticker"] = [None]
+        venue.answers["sub.deal"] = [{"channel": "rs.error", "data": "Contract [X] not exists"}]
+        pool.subscribe(me, T.ticker("X_USDT"))
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: me.refused)
+        assert me.refused == [(T.ticker("X_USDT"), "Contract [X] not exists")]
+        assert pool.state_of(T.deals(BTC)) is TopicState.ASKED
+        assert pool.connections[0].is_open
+        await venue.push({"channel": "rs.sub.deal", "data": "success"})
+        await venue.push({"channel": "rs.error", "data": "out of the blue"})
+        await venue.push(DEAL)
+        await watch.until(lambda: me.events)
+        assert pool.state_of(T.deals(BTC)) is TopicState.LIVE
+        assert pool.refusals[None] == "out of the blue"
+
+    play(script)
+
+
+def test_a_missing_acknowledgement_is_asked_for_again():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.deal"] = [None]
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: len(venue.requests("sub.deal")) == 2)
+        await venue.push(DEAL)
+        await watch.until(lambda: me.events)
+        assert pool.state_of(T.deals(BTC)) is TopicState.LIVE
+        assert len(venue.sockets) == 1
+
+    play(script, acknowledge_timeout=0.1, ping_interval=30)
+
+
+def test_no_acknowledgement_at_all():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.deal"] = [None] * 9
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: me.refused)
+        assert me.refused == [(T.deals(BTC), "no answer to 3 requests")]
+        assert len(venue.requests("sub.deal")) == 3
+        assert len(venue.sockets) == 1
+
+    play(script, acknowledge_timeout=0.1, ping_interval=30)
+
+
+def test_what_delivers_needs_no_acknowledgement():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.deal"] = [DEAL]
+        venue.answers["sub.ticker"] = [None] * 9
+        pool.subscribe(me, T.deals(BTC))
+        pool.subscribe(me, T.ticker(BTC))
+        await watch.until(lambda: me.refused)
+        assert me.refused[0][0] == T.ticker(BTC)
+        assert pool.state_of(T.deals(BTC)) is TopicState.LIVE
+        assert len(venue.requests("sub.deal")) == 1
+
+    play(script, acknowledge_timeout=0.1, ping_interval=30)
+
+
+def test_what_the_last_socket_delivered_says_nothing_about_the_next():
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        await venue.push(DEAL)
+        await watch.until(lambda: me.events)
+        venue.answers["sub.deal"] = [None]
+        await venue.sockets[0].close()
+        await watch.until(lambda: len(venue.requests("sub.deal", 2)) == 2)
+
+    play(script, acknowledge_timeout=0.1, ping_interval=30)
+
+
+def test_a_silent_venue_is_left():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["ping"] = [None]
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: ("reconnected", "public-1") in me.life)
+        assert me.life[1] == ("disconnected", "public-1", "no pong within 0.1 s")
+        await watch.until(lambda: len(venue.requests("ping", 2)) >= 2)
+        connection = pool.connections[0]
+        await watch.until(lambda: connection.pongs >= 1)
+        assert connection.round_trip_ns > 0
+
+    play(script, ping_interval=0.05, pong_deadline=0.1)
+
+
+def test_a_book_from_subscription_to_repair():
+    async def script(venue, pool, me, watch, rest):
+        topic = T.depth(BTC)
+        pool.subscribe(me, topic)
+        await watch.until(lambda: me.books)
+        book = pool.books[BTC]
+        assert (book.version, me.books, book.is_live) == (100, [100], True)
+        await venue.push(depth(101, 102, asks=[(11, 1)]))
+        await venue.push(depth(105, 106, asks=[(12, 1)]))
+        await watch.until(lambda: (State.REPAIRING, State.LIVE) in me.states)
+        assert (book.version, me.books) == (106, [100, 102, 106])
+        assert rest.asked == [("depth", BTC), ("depth_commits", BTC)]
+        with pytest.raises(BookError, match="one kind of depth"):
+            pool.subscribe(me, T.depth(BTC, compress=False))
+        await venue.sockets[0].close()
+        await watch.until(lambda: me.books[-1] == 100 and len(venue.sockets) == 2)
+        assert me.states[-2:] == [(State.INIT, State.SYNCING), (State.SYNCING, State.LIVE)] or (
+            me.states[-1] == (State.SYNCING, State.LIVE))
+        assert (State.LIVE, State.SYNCING) in me.states, "lost: not LIVE"
+        assert book is pool.books[BTC]
+        pool.unsubscribe(me, topic)
+        assert book.state is State.STOPPED and BTC not in pool.books
+        await watch.until(lambda: venue.requests("unsub.depth"))
+
+    play(script, rest={"depth": [snapshot_text(100, [], [])], "depth_commits": [
+        commits_text([(n, [], []) for n in (104, 103, 102)])]})
+
+
+def test_commits_that_do_not_reach_lead_to_a_snapshot():
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: me.books)
+        await venue.push(depth(105, 106))
+        await watch.until(lambda: me.books[-1] == 106)
+        assert [name for name, _ in rest.asked] == ["depth", "depth_commits", "depth"]
+        assert pool.repairer.requests == {"depth": 2, "depth_commits": 1}
+
+    play(script, rest={"depth": [snapshot_text(100, [], []), snapshot_text(105, [], [])],
+                       "depth_commits": [commits_text([(104, [], [])])]})
+
+
+def test_a_snapshot_that_lags_and_one_that_fails():
+    async def script(venue, pool, me, watch, rest):
+        await asyncio.sleep(0)
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: rest.asked)
+        await venue.push(depth(105, 106))
+        await watch.until(lambda: me.books)
+        assert me.books == [106]
+        assert len(rest.asked) >= 2
+
+    play(script, rest={"depth_commits": [commits_text([])], "depth": [
+        NetworkError("cut"), snapshot_text(100, [], []), snapshot_text(104, [], [])]})
+
+
+def test_a_refused_depth_leaves_no_live_book():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.depth"] = [None]
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: me.books)
+        await venue.push({"channel": "rs.error", "data": "Blocked"})
+        await watch.until(lambda: me.refused)
+        book = pool.books[BTC]
+        assert book.state is State.STOPPED and not book.is_live
+        assert me.states[-1] == (State.LIVE, State.STOPPED)
+        await venue.sockets[0].close()
+        await watch.until(lambda: book.is_live)      # the next socket asks again
+
+    play(script)
+
+
+def test_intervals_of_candles_part_one_by_one():
+    async def script(venue, pool, me, watch, rest):
+        for interval in ("Min1", "Min5"):
+            pool.subscribe(me, T.kline(BTC, interval))
+        await watch.until(lambda: len(venue.requests("sub.kline")) == 2)
+        pool.unsubscribe(me, T.kline(BTC, "Min1"))
+        await venue.push({"channel": "push.kline", "symbol": BTC,
+                          "data": {"interval": "Min5", "t": 1, "c": 2}})
+        await watch.until(lambda: me.events)
+        assert me.events[0].interval == "Min5"
+        pool.unsubscribe(me, T.kline(BTC, "Min5"))
+        await watch.until(lambda: len(venue.requests("unsub.kline")) == 2)
+
+    play(script)
+
+
+def test_a_listener_that_raises_harms_no_connection():
+    class Bad(Me):
+        def on_connected(self, connection):
+            raise ValueError("mine")
+
+        def on_disconnected(self, connection, why):
+            raise ValueError("mine")
+
+    async def script(venue, pool, me, watch, rest):
+        bad = Bad(watch)
+        pool.subscribe(bad, T.deals(BTC))
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: me.life)
+        await venue.sockets[0].close()
+        await watch.until(lambda: ("reconnected", "public-1") in me.life)
+
+    play(script)
+
+
+def test_a_hook_that_subscribes_and_unsubscribes():
+    class Busy(Me):
+        def on_event(self, event):
+            super().on_event(event)
+            pool = self.pool
+            pool.unsubscribe(self, T.deals(BTC))
+            pool.subscribe(self, T.ticker(BTC))
+
+    async def script(venue, pool, me, watch, rest):
+        busy = Busy(watch)
+        busy.pool = pool
+        pool.subscribe(busy, T.deals(BTC))
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        await venue.push(DEAL)
+        await venue.push(DEAL)
+        await watch.until(lambda: len(me.events) == 2 and venue.requests("sub.ticker"))
+        assert len(busy.events) == 1
+
+    play(script)
+
+
+SIGNER = ("mxKEY", "secret-of-the-test")
+
+
+def test_login_comes_first_and_pushes_arrive():
+    async def script(venue, pool, me, watch, rest):
+        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
+        first = venue.seen[0][1]
+        assert first == json.loads(Signer(*SIGNER).login(1611038237237))
+        await venue.push({"channel": "push.personal.asset", "data": {"currency": "USDT"}, "ts": 1})
+        await watch.until(lambda: me.events)
+        assert me.events[0].currency == "USDT"
+        await venue.sockets[0].close()
+        await watch.until(lambda: venue.requests("login", 2))
+        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
+        assert len(venue.sockets) == 2, "one private socket, logged in again by itself"
+
+    play(script)
+
+
+@pytest.mark.parametrize("answer", [
+    {"channel": "rs.error", "data": "Confirming signature failed"},
+    {"channel": "rs.login", "data": {"code": 401, "msg": "denied"}},
+    {"channel": "rs.login", "code": 401, "msg": "denied"},
+    {"channel": "rs.login", "data": "failed"},
+])
+def test_a_refused_login(answer):
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["login"] = [answer]
+        for _ in range(2):
+            with pytest.raises(AuthenticationError, match="login was refused") as caught:
+                await asyncio.wait_for(pool.login(Signer(*SIGNER), lambda: 1611038237237, me), 5)
+            assert "secret" not in str(caught.value)
+        assert len(venue.requests("login")) == 1, "wrong keys are not tried again"
+
+    play(script)
+
+
+def test_a_login_without_an_answer_is_tried_on_a_new_socket():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["login"] = [None]
+        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
+        assert len(venue.requests("login")) == 2
+        assert ("disconnected", "private", "no answer to the login within 0.1 s") in me.life
+
+    play(script, acknowledge_timeout=0.1)
+
+
+def test_closing_stops_everything():
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: me.books)
+        book = pool.books[BTC]
+        await pool.close()
+        assert book.state is State.STOPPED and book.version == 100
+        assert pool.connections[0].state is ConnectionState.CLOSED
+        await pool.close()
+
+    play(script)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"ping_interval": 0}, {"topics_per_socket": 31}, {"messages_per_second": 101},
+    {"pong_deadline": -1}, {"acknowledge_tries": True}, {"handshake_timeout": "5"},
+])
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError):
+        StreamSettings(**wrong)

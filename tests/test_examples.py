@@ -1,0 +1,68 @@
+"""The programs in examples/ do what they say, on the embedded exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mexcfast as mx
+from mexcfast.core.tracker import Phase
+from mexcfast.sim import Exchange
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="an installed wheel has no examples")
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_market_maker_quotes_both_sides_and_takes_its_quotes_back() -> None:
+    maker = example("market_maker")
+
+    async def story() -> None:
+        async with (
+            asyncio.timeout(40), Exchange(seed=3, updates_per_second=100) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                      limits=maker.LIMITS) as client,
+        ):
+            await maker.trade(client, "BTC_USDT", 3)
+            await client.orders.refresh()
+            orders = list(client.orders.tracker)
+            placed = [order for order in orders if order.order_id is not None]
+            assert {order.side.is_buy for order in placed} == {True, False}
+            assert all(order.type == mx.OrderType.POST_ONLY for order in placed)
+            assert not client.orders.unresolved and not client.orders.open_orders()
+            assert not venue.account.open_orders
+            assert {order.order_id for order in placed} == set(venue.account.orders)
+            creates = [r for r in venue.requests if r.path.endswith("order/create")]
+            assert all(r.status == 200 and '"code":510' not in r.reply for r in creates)
+
+    asyncio.run(story())
+
+
+def test_the_taker_leaves_nothing_behind() -> None:
+    taker = example("taker")
+    taker.HOLD_SECONDS, taker.THRESHOLD = 0.1, 0.5
+
+    async def story() -> None:
+        async with (
+            asyncio.timeout(40), Exchange(seed=3, updates_per_second=100) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                      limits=taker.LIMITS) as client,
+        ):
+            did = await taker.trade(client, "BTC_USDT", 2)
+            assert did["bought"] + did["sold"] >= 1
+            assert not venue.account.positions and not venue.account.open_orders
+            phases = {order.phase for order in client.orders.tracker}
+            assert phases <= {Phase.FILLED, Phase.CANCELLED} and Phase.FILLED in phases
+
+    asyncio.run(story())
