@@ -83,6 +83,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _public("risk_reverse/{symbol}", "risk_reverse"),
     Endpoint("GET", "/api/v3/exchangeInfo", "spot_exchange_info"),
     Endpoint("GET", "/api/v3/capital/config/getall", "spot_currencies"),
+    Endpoint("GET", "/api/v3/capital/deposit/hisrec", "spot_currencies"),
+    Endpoint("GET", "/api/v3/capital/withdraw/history", "spot_currencies"),
     _get("account/assets", "assets", "A"),
     _get("account/asset/{currency}", "asset", "A"),
     _get("account/contract/fee_rate", "fee_rate", "A"),

@@ -16,6 +16,30 @@ from mexcfast.sim.venue import FUNDING_CYCLE_MS, HOUR_MS, Market, Venue
 from mexcfast.sim.wire import Raw
 
 MOST_LEVELS = 1500
+#: Spot does not trade here; some clients want to see one market of it all the same.
+SPOT_MARKET: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "status": "1",
+    "baseAsset": "BTC",
+    "baseAssetPrecision": 8,
+    "quoteAsset": "USDT",
+    "quotePrecision": 2,
+    "quoteAssetPrecision": 2,
+    "baseCommissionPrecision": 8,
+    "quoteCommissionPrecision": 8,
+    "orderTypes": ["LIMIT", "MARKET", "LIMIT_MAKER"],
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+    "quoteAmountPrecision": "1",
+    "baseSizePrecision": "0.000001",
+    "permissions": ["SPOT"],
+    "filters": [],
+    "maxQuoteAmount": "2000000",
+    "makerCommission": "0",
+    "takerCommission": "0.0005",
+    "tradeSideType": 1,
+}
+MOST_DEALS = 100
 MOST_COMMITS = 1000
 
 
@@ -149,9 +173,9 @@ class PublicHandlers:
         """Recent trades, newest first."""
         market = self._market(call)
         limit = call.params.integer("limit")
-        limit = 100 if limit is None else limit
-        if not 1 <= limit <= 100:
-            raise Refused(600, f"limit {limit}: 1 to 100")
+        if limit is not None and limit < 1:
+            raise Refused(600, f"limit {limit}: at least 1")
+        limit = MOST_DEALS if limit is None else min(limit, MOST_DEALS)
         newest = list(market.deals)[-limit:][::-1]
         with_id, as_int = self.variations.rest_deal_ids, self.variations.ids == "int"
         return [views.deal(market, one, push=with_id, ids_as_int=as_int) for one in newest]
@@ -196,7 +220,7 @@ class PublicHandlers:
 
     def spot_exchange_info(self, call: Call) -> Any:
         """Stub so that clients which also load spot can start."""
-        return {"symbols": []}
+        return {"symbols": [SPOT_MARKET] if self.variations.spot_market else []}
 
     def spot_currencies(self, call: Call) -> Any:
         """Stub so that clients which also load spot can start."""

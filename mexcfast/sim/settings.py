@@ -71,6 +71,8 @@ class Variations:
     unknown_channels: bool = False
     """Send frames of a channel nobody documents, once a second."""
     duplicate_pong: bool = False
+    spot_market: bool = False
+    """exchangeInfo names one spot market, which some clients want before they start."""
     snapshot_bare: bool = False
     """REST depth without the envelope, as in 2021 (protocol.md 2 rule 3)."""
     private_delay_seconds: float = 0.0

@@ -80,8 +80,8 @@ class Market:
         self.last_tick = start
         self.index_tick = start
         self.fair_tick = start
-        self.high_tick = start
-        self.low_tick = start
+        self.high_tick = start + start // 200  # a calm day went before
+        self.low_tick = start - start // 200
         self.volume = 0
         self.turnover_ticks = 0
         self.open_interest = 546_882

@@ -326,7 +326,7 @@ def test_any_input_gets_a_typed_answer(endpoint, body: bytes, query: str, part: 
     answer = rest.answer(endpoint.method, path, query, headers, body, "127.0.0.1")
     reply = json.loads(answer.text)
     if isinstance(reply, dict) and "success" in reply:
-        assert reply["success"] == (reply["code"] == 0)
+        assert reply["success"] == (reply["code"] in (0, 200))  # 200 is success on some paths
     assert rest.venue.total_money() == 1000
 
 
