@@ -9,7 +9,20 @@ document, so that one misreading cannot hide the other.
 
 from __future__ import annotations
 
+from mexcfast.sim.mirror import Mirror
+from mexcfast.sim.replay import Replay
+from mexcfast.sim.script import Script
 from mexcfast.sim.server import BookView, Exchange, Logged, serve
 from mexcfast.sim.settings import Limits, Variations
 
-__all__ = ["BookView", "Exchange", "Limits", "Logged", "Variations", "serve"]
+__all__ = [
+    "BookView",
+    "Exchange",
+    "Limits",
+    "Logged",
+    "Mirror",
+    "Replay",
+    "Script",
+    "Variations",
+    "serve",
+]

@@ -4,9 +4,9 @@
 
 The harness refuses to start from an installed package, hence a copy in a temporary directory with
 its keys.json: addresses, keys and defaultType, nothing else. While it runs, the account trades a
-little all the time, because it waits for several personal pushes; and there are 150 contracts, because it counts
-the one spot market among those that should have a ticker. Needs psutil. The result, with
-the reason of every failure, stands in docs/sim.md.
+little all the time, because it waits for several personal pushes; and there are 150 contracts,
+because it counts the one spot market among those that should have a ticker. Needs psutil. The
+result, with the reason of every failure, stands in docs/sim.md.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ async def main(flags: list[str], only_buys: bool, verbose: bool) -> int:
             for _ in range(20):
                 venue.trade(SYMBOL, "buy", 5)
                 venue.trade(SYMBOL, "sell", 5)
-            keys = {"apiKey": venue.access_key, "secret": venue.secret,
-                    "options": {"defaultType": "swap"}, "urls": ccxt_addresses(venue.rest_url)}  # fmt: skip
+            keys = {
+                "apiKey": venue.access_key,
+                "secret": venue.secret,
+                "options": {"defaultType": "swap"},
+                "urls": ccxt_addresses(venue.rest_url),
+            }
             (root / "keys.json").write_text(json.dumps({"mexc": keys}))
             (root / "skip-tests.json").write_text("{}")
             trading = asyncio.create_task(trade_on(venue, only_buys))
