@@ -112,6 +112,7 @@ class BuildExt(build_ext):
             need_python_h(Path(sysconfig.get_paths()["include"]))
             self.distribution.ext_modules = cythonized()
         super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self) -> None:
         # Here self.compiler is ready; distutils itself is gone from Python 3.12 on.

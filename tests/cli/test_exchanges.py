@@ -18,7 +18,7 @@ import aiohttp
 from mexcfast.cli.sim import ccxt_addresses
 from mexcfast.sim import Exchange
 
-MEXCFAST = [sys.executable, "-m", "mexcfast.cli"]
+MEXCFAST = [sys.executable, "-P", "-m", "mexcfast.cli"]
 DATA = Path(__file__).parents[1] / "data"
 SYMBOL = "BTC_USDT"
 

@@ -299,7 +299,7 @@ def test_message_rate_closes() -> None:
     [
         (Limits(time_scale=0.005, no_ping_seconds=None), False),
         (Limits(time_scale=0.002), True),
-        (Limits(time_scale=0.000002, no_ping_seconds=None), True),
+        (Limits(time_scale=0.00002, no_ping_seconds=None), True),
     ],
 )
 def test_idle_silent_and_old_connections_close(limits: Limits, subscribe: bool) -> None:
