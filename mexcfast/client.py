@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ from mexcfast.core.events import (
     Tickers,
 )
 from mexcfast.core.intent import RiskLimits
+from mexcfast.core.journal import fingerprint
+from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
@@ -27,11 +29,13 @@ from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError
 from mexcfast.feeds import BookFeed, EventFeed
 from mexcfast.net.account_api import AccountApi
+from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
+from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
@@ -115,6 +119,21 @@ class Trader:
         self._pool = pool
         self._signer = signer
         self._clock = clock
+        self._executor = executor
+        self._is_started = False
+
+    def make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts) -> KillSwitch:
+        """The kill switch of this account; its state lies beside the journal, if there is one."""
+        orders, journal = self.orders, self.orders.journal
+        path = None if journal is None else f"{journal.path}.switch"
+        switch = KillSwitch(
+            self._executor, settings, alerts, path=path,
+            operator_file=None if journal is None else f"{journal.path}.kill",
+            account="" if self._signer is None else fingerprint(self._signer.access_key),
+            unresolved=lambda: len(orders.unresolved),
+            stream_is_there=lambda: orders.is_current if self._is_started else None)
+        orders.on_change.append(switch.count_fills(orders.contracts))
+        return switch
 
     async def listen(self, listener: Listener) -> None:
         """Send own order, fill, position and asset events to a listener.
@@ -139,6 +158,7 @@ class Trader:
             await self.listen(listener)
         self.orders.watch_stream(self._logged_in)
         await self.orders.start(settle_within_s=settle_within_s)
+        self._is_started = True
 
     async def _logged_in(self) -> None:
         if self._pool.private is not None:
@@ -154,13 +174,16 @@ class Client:
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
-    be awaited before trading. limits: what no order may exceed.
+    be awaited before trading. limits: what no order may exceed. kill_switch: what trips it and what
+    it does (docs/kill_switch.md); alerts: who is told of it, functions or net.alerts.Webhook.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
-                 limits: RiskLimits | None = None) -> None:
+                 limits: RiskLimits | None = None,
+                 kill_switch: KillSwitchSettings | None = None,
+                 alerts: Iterable[Callable[[Alert], None]] = ()) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -175,6 +198,7 @@ class Client:
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
+        self.kill_switch = self.trader.make_kill_switch(kill_switch, Alerts(*alerts))
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -202,6 +226,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self.kill_switch.close()
         await self.trader.orders.close()
         await self._pool.close()
         await self._executor.close()
@@ -260,5 +285,6 @@ class Client:
         await self.trader.listen(listener)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
-        """Trader.start"""
+        """Trader.start; the kill switch watches from then on."""
+        await self.kill_switch.start()
         await self.trader.start(listener, **more)

@@ -28,6 +28,7 @@ from mexcfast.sim.source import Source
 from mexcfast.sim.stepping import Handled, Stepper
 from mexcfast.sim.stream import Hub
 from mexcfast.sim.venue import Venue
+from mexcfast.sim.waiting import PlanOrder, StopOrder, TrackOrder
 
 SECRET_HEADERS = frozenset(("apikey", "signature", "cookie", "authorization"))
 LONGEST_LOGGED = 4096
@@ -492,6 +493,16 @@ class Exchange:
                 }
                 for name, market in self.venue.markets.items()
             },
+        }
+
+    def open_counts(self) -> dict[str, int]:
+        """The truth about the account's open orders, by kind, and its positions."""
+        waiting = self.venue.conditional.of(self.account)
+        kinds = {"plan": PlanOrder, "stop": StopOrder, "trailing": TrackOrder}
+        return {
+            "limit": len(self.account.open_orders),
+            **{name: sum(isinstance(one, kind) for one in waiting) for name, kind in kinds.items()},
+            "positions": sum(1 for one in self.account.positions.values() if one.hold_vol),
         }
 
     # The control endpoint and the log
