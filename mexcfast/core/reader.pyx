@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
+from mexcfast.core.arbiter cimport Arbiter, NEW, PARTLY, Verdict
 from mexcfast.core.depth cimport (
     APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, State,
 )
@@ -58,6 +59,23 @@ cdef class Route:
         if self.book is not None:
             found += [each for each in self.book.listeners if each not in found]
         return found
+
+    def arbitrate(self, str channel not None, Arbiter arbiter, int path=0):
+        """Ask the arbiter before a channel's frames are delivered; None: deliver them all again.
+
+        path: what the arbiter's join() gave for this socket. A book gets every frame in any case,
+        its versions decide; frame listeners do not.
+        Raises ValueError for a channel that core/channels does not list.
+        """
+        if channel not in TAGS:
+            raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
+        known = dict(self.arbiters or ())
+        if arbiter is None:
+            known.pop(TAGS[channel], None)
+        else:
+            known[TAGS[channel]] = (arbiter, path)
+        self.arbiters = known or None
+        self.depth_arbiter, self.depth_path = known.get(TAG_DEPTH) or (None, 0)
 
     def forget_receipts(self):
         """Start the silence clocks anew: another socket delivers from now on."""
@@ -197,7 +215,12 @@ cdef class Reader:
             self.unrouted += 1
             return 0
         route.depth_recv_ns = ts_recv_ns
-        if route.depth_frame_listeners is not None:
+        if route.depth_arbiter is not None and route.depth_arbiter.admit(
+                m, route.depth_path, ts_recv_ns) != NEW:
+            self.arbitrated += 1
+            if route.book is None:
+                return 0
+        elif route.depth_frame_listeners is not None:
             self._frames_to(route.depth_frame_listeners, m, ts_recv_ns)
         book = route.book
         if book is None:
@@ -250,6 +273,10 @@ cdef class Reader:
         tag = TAG_NUMBERS[0 if m.tag == TAG_REPLY else m.tag]
         while route is not None:
             route.last_recv_ns[tag] = ts_recv_ns
+            if route.arbiters is not None and m.tag != TAG_DEPTH and tag in route.arbiters:
+                m = self._arbitrate(route.arbiters[tag], m, ts_recv_ns)
+                if m is None:
+                    return 0
             listeners = route.frame_listeners.get(tag)
             if listeners is not None:
                 heard = True
@@ -270,6 +297,19 @@ cdef class Reader:
         if not heard and not is_control:
             self.unrouted += 1
         return 0
+
+    cdef Message _arbitrate(self, tuple arbitration, Message m, int64_t ts_recv_ns):
+        cdef Arbiter arbiter = <Arbiter>arbitration[0]
+        cdef Verdict verdict = arbiter.admit(m, arbitration[1], ts_recv_ns)
+        cdef Message part
+        if verdict == NEW:
+            return m
+        self.arbitrated += 1
+        if verdict != PARTLY:
+            return None
+        part = Message()
+        part.decode_object(arbiter.remainder)
+        return part
 
     cdef int _fault(self, object fault, str where) except -1:
         self.control.on_fault(fault, where)
