@@ -21,7 +21,6 @@ class RequestForm:
 
 @final
 class AnswerReader:
-    def __init__(self) -> None: ...
     @property
     def status(self) -> int: ...
     @property

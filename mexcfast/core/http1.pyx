@@ -214,8 +214,6 @@ cdef class AnswerReader:
     def __cinit__(self):
         self._buffer = NULL
         self._room = 0
-
-    def __init__(self):
         self.reset()
 
     def __dealloc__(self):

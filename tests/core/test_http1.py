@@ -19,7 +19,7 @@ from models import hmac_model, http_model
 KEY, SECRET = "mxU1TzSmRDW1o5AsE", "mexcfast-demo-secret-0001"
 NOW = 1_761_888_808_839
 TARGET = "/api/v1/private/order/create"
-OK = (b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 15:00:00 GMT\r\nContent-Type: application/json\r\n"
+OK = (b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 15:00:00 GMT\r\nContent-Type: text/json\r\n"
       b"Content-Length: 17\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75, max=100\r\n\r\n"
       b'{"success": true}')
 CHUNKED = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -40,7 +40,8 @@ def form(**more):
 def test_a_request_is_its_parts(body, now):
     signature = hmac_model.signature(KEY, SECRET, now, body)
     head = (f"POST {TARGET} HTTP/1.1\r\nHost: api.mexc.com\r\nContent-Type: application/json\r\n"
-            f"Language: 한국어\r\nApiKey: {KEY}\r\nRequest-Time: {now}\r\nSignature: {signature}\r\n")
+            f"Language: 한국어\r\nApiKey: {KEY}\r\nRequest-Time: {now}\r\n"
+            f"Signature: {signature}\r\n")
     assert form().build(now, body) == f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     assert form(last_headers=[("Recv-Window", "20")]).build(now, body) == (
         f"{head}Recv-Window: 20\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
