@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.listener import Listener
-from mexcfast.core.sign import Signer
 from mexcfast.core.stream_events import (
     Connected,
     Disconnected,
@@ -30,8 +28,6 @@ from mexcfast.net.connection import Connection, ConnectionState, StreamSettings,
 from mexcfast.net.notices import Notices, Watcher, call
 from mexcfast.net.repair import Fetch, Repairer
 
-PERSONAL = tuple(row.name for row in CHANNELS if row.name.startswith("push.personal."))
-
 
 class Pool:
     """The sockets of one endpoint.
@@ -45,7 +41,6 @@ class Pool:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
         self.connections: list[Connection] = []
-        self.private: Connection | None = None
         self.books: dict[str, OrderBook] = {}
         self.repairer = Repairer(fetch, self.on_repair)
         self.refusals: dict[Topic | None, str] = {}
@@ -65,7 +60,7 @@ class Pool:
     def subscribe(self, listener: Listener, topic: Topic) -> None:
         """Send a topic's frames to a listener, subscribing when it is the first.
 
-        Public topics only; private pushes come with login(). A depth topic keeps a book as well;
+        Public topics only; private pushes: net/private. A depth topic keeps a book as well;
         BookError when the contract's book is kept by depth of another kind.
         """
         other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
@@ -139,27 +134,10 @@ class Pool:
         if self.state_of(topic) is TopicState.REFUSED:
             raise VenueError(None, f"{topic} was refused: {self.refusals.get(topic, '')}")
 
-    async def login(self, signer: Signer, clock_ms: Callable[[], int], listener: Listener) -> None:
-        """Open the private socket, send its events to the listener, wait for the venue's yes.
-
-        clock_ms: the time to sign with. Raises AuthenticationError when the keys are refused, now
-        and on every later call; a dead venue is waited for.
-        """
-        if self.private is None:
-            self.private = Connection(
-                "private", self.ws_url, self, self.settings,
-                login=lambda: signer.login(clock_ms()), stream_class=self._stream_class)
-            self.private.start()
-        for channel in PERSONAL:
-            self.private.reader.listen(channel, "", listener)
-        await self.private.logged_in.wait()
-        if self.private.login_error is not None:
-            raise self.private.login_error
-
     async def close(self) -> None:
         """Close every socket; books stay readable and are STOPPED."""
         await self.repairer.close()
-        for connection in [*self.connections, *([self.private] if self.private else [])]:
+        for connection in self.connections:
             await connection.close()
         for book in self.books.values():
             book.stop()
