@@ -40,6 +40,7 @@ from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
 from mexcfast.net.positions_api import PositionsApi
+from mexcfast.net.private import Channels, PrivateStream
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
@@ -112,39 +113,32 @@ class Trader:
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
                  journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
+        self.stream: PrivateStream | None = None     # without keys
+        if signer is not None:
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
         self.conditional = Conditional(executor, self.orders.contracts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
-        self._pool = pool
-        self._signer = signer
-        self._clock = clock
-        self._executor = executor
-        self._is_started = False
 
-    def make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts) -> KillSwitch:
-        """The kill switch of this account; its state lies beside the journal, if there is one."""
-        orders, journal = self.orders, self.orders.journal
-        path = None if journal is None else f"{journal.path}.switch"
-        switch = KillSwitch(
-            self._executor, settings, alerts, path=path,
-            operator_file=None if journal is None else f"{journal.path}.kill",
-            account="" if self._signer is None else fingerprint(self._signer.access_key),
-            unresolved=lambda: len(orders.unresolved),
-            stream_is_there=lambda: orders.is_current if self._is_started else None)
-        orders.on_change.append(switch.count_fills(orders.contracts))
-        return switch
-
-    async def listen(self, listener: Listener) -> None:
-        """Send own order, fill, position and asset events to a listener.
-
-        Returns when the venue has confirmed the login. Raises AuthenticationError when it refuses
-        the keys, ConfigError when there are none.
-        """
-        if self._signer is None:
+    def _private(self) -> PrivateStream:
+        if self.stream is None:
             raise ConfigError(f"no keys: give access_key and secret, or set {KEY_VARIABLE} and "
                               f"{SECRET_VARIABLE} and use Client.from_env()")
-        await self._pool.login(self._signer, self._clock.venue_ms, listener)
+        return self.stream
+
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
+        """Send own order, fill, position, asset and risk events to a listener.
+
+        channels: names as in net/private.PERSONAL, or names -> contracts; None: all. Returns when
+        the venue has confirmed login and filter. Raises ValueError for a wrong name,
+        AuthenticationError when the keys are refused, ConfigError when there are none.
+        """
+        await self._private().listen(listener, channels)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen."""
+        self._private().forget(listener)
 
     async def start(self, listener: Listener | None = None, *,
                     settle_within_s: float | None = 60.0) -> None:
@@ -158,11 +152,16 @@ class Trader:
             await self.listen(listener)
         self.orders.watch_stream(self._logged_in)
         await self.orders.start(settle_within_s=settle_within_s)
-        self._is_started = True
 
     async def _logged_in(self) -> None:
-        if self._pool.private is not None:
-            await self._pool.private.logged_in.wait()
+        if self.stream is not None:
+            await self.stream.live()
+
+    async def close(self) -> None:
+        """Stop trading and close the private socket. Open orders stay open."""
+        await self.orders.close()
+        if self.stream is not None:
+            await self.stream.close()
 
 
 class Client:
@@ -198,7 +197,9 @@ class Client:
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
-        self.kill_switch = self.trader.make_kill_switch(kill_switch, Alerts(*alerts))
+        self._is_started = False
+        self.kill_switch = self._make_kill_switch(
+            kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -212,6 +213,19 @@ class Client:
             if not keys[name]:
                 raise ConfigError(f"environment variable {name} is missing or empty")
         return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
+
+    def _make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts, account: str
+                          ) -> KillSwitch:
+        """Its state and the operator's file lie beside the journal, if there is one."""
+        orders, journal = self.orders, self.orders.journal
+        switch = KillSwitch(
+            self._executor, settings, alerts, account=account,
+            path=None if journal is None else f"{journal.path}.switch",
+            operator_file=None if journal is None else f"{journal.path}.kill",
+            unresolved=lambda: len(orders.unresolved),
+            stream_is_there=lambda: orders.is_current if self._is_started else None)
+        orders.on_change.append(switch.count_fills(orders.contracts))
+        return switch
 
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
@@ -227,7 +241,7 @@ class Client:
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
         await self.kill_switch.close()
-        await self.trader.orders.close()
+        await self.trader.close()
         await self._pool.close()
         await self._executor.close()
 
@@ -280,11 +294,12 @@ class Client:
         """MarketData.subscribe"""
         self.market.subscribe(listener, topics)
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
-        await self.trader.listen(listener)
+        await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
         """Trader.start; the kill switch watches from then on."""
         await self.kill_switch.start()
         await self.trader.start(listener, **more)
+        self._is_started = True

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import mexcfast as mx
 from mexcfast.sim import Exchange
+from mexcfast.sim.truth import open_counts
 from mexcfast.types import BackType, OrderType, Side, TriggerType
 
 SYMBOL = "BTC_USDT"
@@ -48,7 +49,7 @@ async def place_everything(venue: Exchange, client: mx.Client, limit_orders: int
 
 def truth(venue: Exchange) -> dict[str, int]:
     """Open orders at the exchange, by kind."""
-    return {kind: count for kind, count in venue.open_counts().items() if kind in KINDS}
+    return {kind: count for kind, count in open_counts(venue).items() if kind in KINDS}
 
 
 def is_empty(venue: Exchange) -> bool:

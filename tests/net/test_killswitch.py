@@ -20,6 +20,7 @@ from mexcfast.errors import ConfigError, KillSwitchTripped
 from mexcfast.net.alerts import Alert
 from mexcfast.net.killswitch import reset_file
 from mexcfast.sim import Exchange
+from mexcfast.sim.truth import open_counts
 from mexcfast.types import OrderType, Side, TriggerType
 from net.everything import SYMBOL, is_empty, place_everything, truth, until
 
@@ -168,10 +169,10 @@ def test_an_order_that_arrives_late_is_found():
 
 def test_positions_are_closed_when_asked_for():
     async def story(venue: Exchange, client: mx.Client, alerts: list[Alert]) -> None:
-        assert venue.open_counts()["positions"] == 1
+        assert open_counts(venue)["positions"] == 1
         client.kill_switch.trip()
         await proven_safe(venue, client, Trigger.MANUAL)
-        assert venue.open_counts()["positions"] == 0
+        assert open_counts(venue)["positions"] == 0
         last = [order for order in venue.account.orders.values()][-1]
         assert last.side == Side.CLOSE_LONG
 
@@ -183,7 +184,7 @@ def test_kinds_can_be_left_alone():
         client.kill_switch.trip()
         await client.kill_switch.until_safe()
         assert truth(venue) == {"limit": 0, "plan": 0, "stop": 1, "trailing": 0}
-        assert venue.open_counts()["positions"] == 1
+        assert open_counts(venue)["positions"] == 1
 
     on_exchange(story, settings=KillSwitchSettings(kinds=("limit", "plan", "trailing")))
 
@@ -279,7 +280,7 @@ def test_too_many_orders_in_doubt():
 
 def test_a_lost_private_stream():
     async def story(venue: Exchange, client: mx.Client, alerts: list[Alert]) -> None:
-        await client._pool.private.close()
+        await client.trader.stream.close()
         client.orders.feed.on_disconnected("private", "closed by the test")
         await proven_safe(venue, client, Trigger.STREAM_LOST)
 
