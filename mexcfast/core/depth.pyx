@@ -7,6 +7,7 @@
                                           +------------------------ REPAIRING <--+ late frame arrive
                                                                        gap
     reset() leads back to INIT from anywhere (a reconnect), stop() to STOPPED.
+    suspect() leaves the state and says why a LIVE book is not to be trusted; a frame ends that.
 
 One rule for every frame, where a bare version is the range version..version:
     end <= local            stale
@@ -70,8 +71,8 @@ cdef class OrderBook(Book):
 
     @property
     def is_live(self):
-        """Whole, current and not crossed."""
-        return self.state == LIVE and not self.crossed
+        """Whole, current, not crossed and not in doubt."""
+        return self.state == LIVE and not self.crossed and self.doubt is None
 
     @property
     def is_crossed_now(self):
@@ -145,6 +146,15 @@ cdef class OrderBook(Book):
         m.decode_object(data)
         return CHANGES[<int>self._commits(m, ts_recv_ns)]
 
+    def suspect(self, str why not None):
+        """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
+        if self.state != STOPPED:
+            self.doubt = why
+
+    def trust(self):
+        """The stream has spoken, or was shown to have had nothing to say."""
+        self.doubt = None
+
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
         self.clear_levels()
@@ -155,17 +165,20 @@ cdef class OrderBook(Book):
         self.ts_verified_ns = 0
         self.ranged = False
         self.crossed = False
+        self.doubt = None
         self.state = INIT
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
         self._forget_pending()
+        self.doubt = None
         if self.state != STOPPED:
             self.state = SYNCING
 
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
         self._forget_pending()
+        self.doubt = None
         self.state = STOPPED
 
     cdef Message _message(self):
