@@ -29,7 +29,8 @@ cdef class Reader:
         list slots                     # open addressing by name: Route or None
         uint32_t mask
         Route everything               # the route of ""
-        public object control          # net/pool's connection: on_control, on_need, on_fault
+        public object control          # net/connection: on_control, on_need, on_trusted, on_fault
+        public object on_state         # None, or called (book, old, new) before the listeners are
         readonly int64_t frames        # frames fed
         readonly int64_t bytes_read
         readonly int64_t malformed     # frames refused

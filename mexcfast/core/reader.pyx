@@ -6,7 +6,7 @@ from libc.string cimport memcmp
 
 from mexcfast.core.arbiter cimport Arbiter, NEW, PARTLY, Verdict
 from mexcfast.core.depth cimport (
-    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, State,
+    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, STALE, State,
 )
 from mexcfast.core.events cimport Event, event_from
 from mexcfast.core.frame cimport (
@@ -87,8 +87,8 @@ cdef class Reader:
     """Parses frames and calls hooks.
 
     control: an object with on_control(event) for acknowledgements, errors and pongs,
-    on_need(book, change) when a book wants commits or a snapshot, and on_fault(error, where) for
-    refused frames and faults of listeners.
+    on_need(book, change) when a book wants commits or a snapshot, on_trusted(book) when a frame
+    ended a doubt, and on_fault(error, where) for refused frames and faults of listeners.
     """
 
     def __init__(self, control):
@@ -170,6 +170,13 @@ cdef class Reader:
         """Tell listeners what a loaded snapshot or commits changed. old: the state before."""
         self._settle(book, old, change)
 
+    def trust(self, OrderBook book not None):
+        """The book is no longer in doubt; listeners see it when it is LIVE."""
+        if book.doubt is not None:
+            book.trust()
+            if book.state == LIVE:
+                self._book_moved(book)
+
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
         cdef Message m = self.message
         self.frames += 1
@@ -232,14 +239,19 @@ cdef class Reader:
             self.malformed += 1
             self._fault(fault, "book")
             return self._settle(book, old, NEED_SNAPSHOT)     # the frame is lost
+        if book.doubt is not None:
+            book.trust()
+            self.control.on_trusted(book)
+            if change == STALE and book.state == LIVE:
+                return self._book_moved(book)    # nobody was told of it while it was in doubt
         if change == APPLIED and old == LIVE and book.state == LIVE:
             return self._book_moved(book)
         return self._settle(book, old, change)
 
     cdef int _book_moved(self, OrderBook book) except -1:
         for listener in book.listeners:
-            if book.state != LIVE or book.crossed:
-                break             # the hook before changed it
+            if book.state != LIVE or book.crossed or book.doubt is not None:
+                break             # the hook before changed it, or its stream has not spoken
             try:
                 (<Listener>listener).on_book(book)
             except Exception as fault:
@@ -251,6 +263,8 @@ cdef class Reader:
         if change == NEED_REPAIR or change == NEED_SNAPSHOT:
             self.control.on_need(book, change)
         if new != old:
+            if self.on_state is not None:
+                self.on_state(book, old, new)
             for listener in book.listeners:
                 try:
                     (<Listener>listener).on_book_state(book, old, new)

@@ -24,7 +24,7 @@ from enum import Enum
 from typing import Any
 
 from mexcfast.core.channels import CHANNELS
-from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Event
 from mexcfast.core.frame import Message
 from mexcfast.core.listener import Listener, overrides
@@ -458,6 +458,7 @@ class PrivateStream:
 
     def on_connection_lost(self, connection: Connection, why: str) -> None:
         """Nothing is heard until it is back."""
+        log.warning("%s: lost: %s", connection.name, why)
         if connection is not self.connection:
             return
         refused = connection.login_error
@@ -483,6 +484,9 @@ class PrivateStream:
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
         """There are no books here."""
+
+    def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
+        """Nor here."""
 
     # -- what is pushed --------------------------------------------------------------------------
 

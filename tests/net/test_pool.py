@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 from mexcfast.core import topics as T
 from mexcfast.core.depth import State
 from mexcfast.core.listener import Listener
+from mexcfast.core.stream_events import Disconnected, Gap, Live, Repairing
 from mexcfast.errors import BookError, NetworkError, VenueError
 from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
 from mexcfast.net.pool import Pool
@@ -546,3 +547,45 @@ def test_closing_stops_everything():
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         StreamSettings(**wrong)
+
+
+def test_what_happens_is_told_as_events(caplog):
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+
+        def note(event):
+            seen.append(event)
+            watch.note()
+
+        def bad(event):
+            raise RuntimeError("mine")
+
+        pool.watch(bad)
+        end = pool.watch(note)
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: me.books)
+        await venue.push(depth(105, 106))
+        await watch.until(lambda: [e for e in seen if isinstance(e, Live)][1:])
+        await venue.sockets[0].close()
+        await watch.until(lambda: [e for e in seen if isinstance(e, Live)][2:])
+        names = [type(event).__name__ for event in seen]
+        assert [name for name in names if name != "Repairing"] == [
+            "Connected", "Live", "Gap", "Live", "Disconnected", "Reconnected", "Live"]
+        assert [e.by for e in seen if isinstance(e, Repairing)] == [
+            "depth", "depth_commits", "depth"]
+        gap = next(e for e in seen if isinstance(e, Gap))
+        assert (gap.symbol, gap.first, gap.last, gap.connection) == (BTC, 101, 104, "public-1")
+        assert all(e.after_ns > 0 for e in seen if isinstance(e, Live))
+        lost = next(e for e in seen if isinstance(e, Disconnected))
+        assert lost.why == "closed by the peer" and lost.lived_ns > 0
+        end()
+        end()
+        await venue.sockets[1].close()
+        await watch.until(lambda: len(venue.sockets) == 3)
+        assert len(seen) == len(names)
+        lines = [record.getMessage() for record in caplog.records]
+        assert str(gap) in lines and str(lost) in lines
+
+    with caplog.at_level("INFO", "mexcfast.net"):
+        play(script, rest={"depth": [snapshot_text(100, [], [])], "depth_commits": [
+            commits_text([(n, [], []) for n in (104, 103, 102, 101)])]})
