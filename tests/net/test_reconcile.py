@@ -1,4 +1,4 @@
-"""The mirror against the embedded exchange: whatever happens, told exactly, and equal in the end."""
+"""The mirror against the embedded exchange: told exactly what happened, and equal in the end."""
 
 from __future__ import annotations
 
