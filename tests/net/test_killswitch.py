@@ -280,8 +280,9 @@ def test_too_many_orders_in_doubt():
 
 def test_a_lost_private_stream():
     async def story(venue: Exchange, client: mx.Client, alerts: list[Alert]) -> None:
-        await client.trader.stream.close()
-        client.orders.feed.on_disconnected("private", "closed by the test")
+        while not client.kill_switch.is_tripped:     # it comes back, and is cut again
+            venue.faults.cut()
+            await asyncio.sleep(0.01)
         await proven_safe(venue, client, Trigger.STREAM_LOST)
 
     on_exchange(story, settings=KillSwitchSettings(stream_lost_ms=200))
