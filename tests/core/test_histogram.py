@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mexcfast.core.histogram import Histogram
 
 DURATIONS = st.lists(st.one_of(
-    st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 2**42 - 1)), min_size=1, max_size=200)
+    st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 2**42 - 1)),
+    min_size=1, max_size=200)
 
 
 def filled(values: list[int]) -> Histogram:
