@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mexcfast.core.histogram import Histogram
@@ -51,6 +51,7 @@ def test_merging_is_recording_both(ours: list[int], theirs: list[int]) -> None:
 
 
 @given(DURATIONS)
+@example([2**42 - 2**35])
 def test_cumulative_counts_grow_to_all(values: list[int]) -> None:
     bounds = [10**n for n in range(1, 14)]
     counted = filled(values).cumulative(bounds)
