@@ -120,7 +120,7 @@ cdef class Histogram:
         cdef int i = 0
         found = []
         for bound in bounds_ns:
-            while i < CELLS - 1 and last_of(i) <= bound:
+            while i < CELLS and (last_of(i) if i < CELLS - 1 else self.most) <= bound:
                 seen += self.cells[i]
                 i += 1
             found.append((bound, seen))

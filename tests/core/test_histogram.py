@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mexcfast.core.histogram import Histogram
 
 DURATIONS = st.lists(st.one_of(
-    st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 2**42 - 1)), min_size=1, max_size=200)
+    st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 2**42 - 1)),
+    min_size=1, max_size=200)
 
 
 def filled(values: list[int]) -> Histogram:
@@ -50,6 +51,7 @@ def test_merging_is_recording_both(ours: list[int], theirs: list[int]) -> None:
 
 
 @given(DURATIONS)
+@example([2**42 - 2**35])
 def test_cumulative_counts_grow_to_all(values: list[int]) -> None:
     bounds = [10**n for n in range(1, 14)]
     counted = filled(values).cumulative(bounds)

@@ -48,7 +48,8 @@ def test_both_ways_are_measured_from_the_receipt() -> None:
 def test_events_count_and_what_has_no_stamp_does_not() -> None:
     reader, meter = Reader(Control()), LatencyMeter()
     reader.listen("push.deal", "BTC_USDT", meter)
-    deal = b'{"channel":"push.deal","symbol":"BTC_USDT","data":[{"p":1,"v":1,"T":1,"O":1,"M":1,"t":1}]%s}'
+    deal = (b'{"channel":"push.deal","symbol":"BTC_USDT",'
+            b'"data":[{"p":1,"v":1,"T":1,"O":1,"M":1,"t":1}]%s}')
     reader.feed_bytes(deal % b',"ts":1', time.time_ns())
     reader.feed_bytes(deal % b"", time.time_ns())
     reader.feed_bytes(deal % b"", 0)
