@@ -9,6 +9,7 @@
     ├── NotReady                trading was asked for before earlier orders were settled
     ├── JournalError            the journal of orders cannot be read, written or trusted
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
+    ├── MissingExtra            a framework an adapter needs is not installed (also an ImportError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -63,6 +64,7 @@ __all__ = [
     "LimitExceeded",
     "MaintenanceError",
     "MexcfastError",
+    "MissingExtra",
     "NetworkError",
     "NotFound",
     "NotReady",
@@ -154,6 +156,21 @@ class JournalError(MexcfastError):
 
 class BookError(MexcfastError, ValueError):
     """A book was given or asked for what is not its own. Names what was given and is allowed."""
+
+
+class MissingExtra(MexcfastError, ImportError):
+    """A framework an adapter needs is not installed. Names the extra that brings it.
+
+    extra: its name in mexcfast[...]; reason: what the import said.
+    """
+
+    def __init__(self, extra: str, reason: str) -> None:
+        super().__init__(extra, reason)
+        self.extra = extra
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"pip install 'mexcfast[{self.extra}]': {self.reason}"
 
 
 class FrameError(MexcfastError, ValueError):
