@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from mexcfast.core import topics as topic
+from mexcfast.core.account import CHANNELS, AccountState, Mirror
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -24,7 +27,7 @@ from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
-from mexcfast.errors import ConfigError
+from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, EventFeed
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.clock import Clock
@@ -36,6 +39,8 @@ from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
 from mexcfast.net.positions_api import PositionsApi
+from mexcfast.net.private import Channels, PrivateStream
+from mexcfast.net.reconcile import AccountSettings, Reconciler
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
@@ -107,25 +112,37 @@ class Trader:
     """The private side: orders over REST, own events over the private socket."""
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
-                 journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
-        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
+                 journal: Journal | None = None, limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None) -> None:
+        self.stream: PrivateStream | None = None     # without keys
+        if signer is not None:
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
+                             account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
-        self._pool = pool
-        self._signer = signer
+        self._executor = executor
         self._clock = clock
 
-    async def listen(self, listener: Listener) -> None:
-        """Send own order, fill, position and asset events to a listener.
-
-        Returns when the venue has confirmed the login. Raises AuthenticationError when it refuses
-        the keys, ConfigError when there are none.
-        """
-        if self._signer is None:
+    def _private(self) -> PrivateStream:
+        if self.stream is None:
             raise ConfigError(f"no keys: give access_key and secret, or set {KEY_VARIABLE} and "
                               f"{SECRET_VARIABLE} and use Client.from_env()")
-        await self._pool.login(self._signer, self._clock.venue_ms, listener)
+        return self.stream
+
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
+        """Send own order, fill, position, asset and risk events to a listener.
+
+        channels: names as in net/private.PERSONAL, or names -> contracts; None: all. Returns when
+        the venue has confirmed login and filter. Raises ValueError for a wrong name,
+        AuthenticationError when the keys are refused, ConfigError when there are none.
+        """
+        await self._private().listen(listener, channels)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen."""
+        self._private().forget(listener)
 
     async def start(self, listener: Listener | None = None, *,
                     settle_within_s: float | None = 60.0) -> None:
@@ -134,15 +151,41 @@ class Trader:
         Returns when trading is ready; Unknown outcomes are settled in the background from now on.
         listener: told of own events too, after the orders are up to date.
         """
-        await self.listen(self.orders.feed)
+        stream = self._private()
+        if not self._clock.is_synced:
+            with suppress(MexcfastError):       # the login shows what is wrong
+                await self._executor.sync_clock(3)
+        await stream.listen(self.orders.feed, CHANNELS)
+        self.reconciler.follow(stream)
         if listener is not None:
-            await self.listen(listener)
-        self.orders.watch_stream(self._logged_in)
+            await stream.listen(listener)
         await self.orders.start(settle_within_s=settle_within_s)
 
-    async def _logged_in(self) -> None:
-        if self._pool.private is not None:
-            await self._pool.private.logged_in.wait()
+    @property
+    def mirror(self) -> Mirror:
+        """The account as the venue shows it: orders, positions, balances; kept by start()."""
+        return self.orders.mirror
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Compares the mirror with the venue; on_state and on_difference are its callbacks."""
+        return self.orders.reconciler
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set while the mirror is READY: `await client.trader.ready.wait()`."""
+        return self.orders.reconciler.ready
+
+    @property
+    def state(self) -> AccountState:
+        """OFFLINE, COMPARING, READY or DEGRADED."""
+        return self.orders.mirror.state
+
+    async def close(self) -> None:
+        """Stop trading and close the private socket. Open orders stay open."""
+        await self.orders.close()
+        if self.stream is not None:
+            await self.stream.close()
 
 
 class Client:
@@ -154,13 +197,14 @@ class Client:
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
-    be awaited before trading. limits: what no order may exceed.
+    be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
-                 limits: RiskLimits | None = None) -> None:
+                 limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -174,7 +218,8 @@ class Client:
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
-        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
+                             account)
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -202,7 +247,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
-        await self.trader.orders.close()
+        await self.trader.close()
         await self._pool.close()
         await self._executor.close()
 
@@ -255,9 +300,9 @@ class Client:
         """MarketData.subscribe"""
         self.market.subscribe(listener, topics)
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
-        await self.trader.listen(listener)
+        await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
         """Trader.start"""

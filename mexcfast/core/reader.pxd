@@ -1,6 +1,7 @@
 # Bytes in, hooks out: one Reader per socket or tape, with its own Message. No I/O, no clock.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from mexcfast.core.arbiter cimport Arbiter
 from mexcfast.core.depth cimport Change, OrderBook, State
 from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message
@@ -16,6 +17,10 @@ cdef class Route:
         list depth_frame_listeners     # the same for depth, None when there are none
         readonly dict last_recv_ns     # tag -> wall clock of the last frame, for silence clocks
         readonly int64_t depth_recv_ns  # the same for depth, without an object
+        dict arbiters                  # tag -> (Arbiter, our path) of channels that come on
+        #                                several sockets; None when there are none
+        Arbiter depth_arbiter          # the same for depth
+        int depth_path
 
 cdef class Reader:
     cdef:
@@ -24,12 +29,14 @@ cdef class Reader:
         list slots                     # open addressing by name: Route or None
         uint32_t mask
         Route everything               # the route of ""
-        public object control          # net/pool's connection: on_control, on_need, on_fault
+        public object control          # net/connection: on_control, on_need, on_trusted, on_fault
+        public object on_state         # None, or called (book, old, new) before the listeners are
         readonly int64_t frames        # frames fed
         readonly int64_t bytes_read
         readonly int64_t malformed     # frames refused
         readonly int64_t unknown       # frames of unknown channels
         readonly int64_t unrouted      # frames nobody subscribed to
+        readonly int64_t arbitrated    # frames another socket had brought, or newer ones
 
     # One whole frame. Bad bytes and a listener's faults go to control.on_fault.
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1
@@ -41,4 +48,6 @@ cdef class Reader:
     cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1
     cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,
                       int64_t ts_recv_ns) except -1
+    # The Message to deliver, None when another socket was first.
+    cdef Message _arbitrate(self, tuple arbitration, Message m, int64_t ts_recv_ns)
     cdef int _book_moved(self, OrderBook book) except -1

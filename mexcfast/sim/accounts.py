@@ -172,6 +172,17 @@ class Order:
     version: int = 0
     history: list[OrderState] = field(default_factory=list)
     """Every version, oldest first."""
+    closes: bool = field(init=False)
+    """Only ever reduces a position."""
+    opens_type: int = field(init=False)
+    """The position type an opening order builds."""
+    closes_type: int = field(init=False)
+    """The position type a closing order reduces."""
+
+    def __post_init__(self) -> None:
+        buys = direction(self.side) == BUY
+        self.closes = self.reduce_only or self.side in (CLOSE_SHORT, CLOSE_LONG)
+        self.opens_type, self.closes_type = (LONG, SHORT) if buys else (SHORT, LONG)
 
     def advance(self, now_ms: int) -> None:
         """A new version: something changed."""
@@ -191,21 +202,6 @@ class Order:
     def remaining(self) -> int:
         """Contracts not filled."""
         return self.vol - self.deal_vol
-
-    @property
-    def closes(self) -> bool:
-        """Only ever reduces a position."""
-        return self.reduce_only or self.side in (CLOSE_SHORT, CLOSE_LONG)
-
-    @property
-    def closes_type(self) -> int:
-        """The position type a closing order reduces."""
-        return SHORT if direction(self.side) == BUY else LONG
-
-    @property
-    def opens_type(self) -> int:
-        """The position type an opening order builds."""
-        return LONG if direction(self.side) == BUY else SHORT
 
     @property
     def is_open(self) -> bool:
@@ -491,6 +487,10 @@ class Account:
     """False: 1000, the futures account does not exist."""
     restriction: int = 0
     """6001 trading forbidden; 6002 or 6026 opening forbidden; 0 none."""
+    opening_blocked_ms: int = 0
+    """6026 for opening until the venue's clock is there."""
+    failures: deque[int] = field(default_factory=deque)
+    """Times of refused placings, while Limits.failing_orders counts them."""
     position_mode: int = HEDGE
     leverage_mode: int = 1
     """1 advanced, 2 simple: one leverage for both directions."""

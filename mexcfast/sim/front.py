@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from mexcfast.sim import wire
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.faults import Faults, Rule
-from mexcfast.sim.rest import Rest
+from mexcfast.sim.rest import Answer, Rest
 from mexcfast.sim.session import Session
 from mexcfast.sim.settings import Limits
 from mexcfast.sim.stream import Hub
@@ -22,7 +22,7 @@ JSON = "application/json"
 LOGGER = logging.getLogger("mexcfast.sim")
 
 #: (request, path, query, body, status, reply) -> None
-Log = Callable[[web.Request, str, str, bytes, int, str], None]
+Log = Callable[[web.BaseRequest, str, str, bytes, int, str], None]
 PONG = 0x8A
 
 
@@ -38,7 +38,7 @@ class Front:
         self.banned = False
         self.stopping = asyncio.Event()
 
-    async def http(self, request: web.Request) -> web.StreamResponse:
+    async def http(self, request: web.BaseRequest) -> web.StreamResponse:
         """One REST request."""
         raw_path, _, raw_query = request.raw_path.partition("?")
         path = unquote(raw_path) if "%" in raw_path else raw_path
@@ -51,26 +51,22 @@ class Front:
         rule = self.faults.take_answer(path)
         if rule is not None:
             return await self._spoilt(rule, request, path, raw_query, body)
-        status, text = self._execute(request, path, raw_query, body)
-        return self._reply(request, path, raw_query, body, status, text)
+        answer = self._execute(request, path, raw_query, body)
+        return self._answer(request, path, raw_query, body, answer)
 
     def _execute(
-        self, request: web.Request, path: str, raw_query: str, body: bytes
-    ) -> tuple[int, str]:
-        closed = self.faults.closed_for(path)
-        if closed is not None:
-            return 200, failure(*closed)
+        self, request: web.BaseRequest, path: str, raw_query: str, body: bytes
+    ) -> Answer:
         try:
-            answer = self.rest.answer(
+            return self.rest.answer(
                 request.method, path, raw_query, request.headers, body, request.remote or ""
             )
         except Exception as error:  # the exchange must survive anything a client sends
             LOGGER.exception("%s %s", request.method, path)
-            return 500, failure(500, f"System internal error! {type(error).__name__}")
-        return answer.http, answer.text
+            return Answer(500, failure(500, f"System internal error! {type(error).__name__}"))
 
     async def _spoilt(
-        self, rule: Rule, request: web.Request, path: str, query: str, body: bytes
+        self, rule: Rule, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         """The answer as a fault wants it."""
         kind = rule.kind
@@ -79,9 +75,12 @@ class Front:
             return self._reply(request, path, query, body, 200, text)
         if kind == "hang":
             return await self._hang(rule, request, path, query, body)
-        status, text = 0, ""
+        answer = Answer(0, "")
         if rule.after_execute:
-            status, text = self._execute(request, path, query, body)
+            answer = self._execute(request, path, query, body)
+        if kind == "refuse":
+            text = failure(rule.code, Refused(rule.code).text())
+            return self._reply(request, path, query, body, 200, text)
         if kind == "html":
             return self._page(request, path, query, body, rule.status)
         if kind == "http_status":
@@ -89,13 +88,13 @@ class Front:
             spoilt = failure(rule.status, f"injected {when} executing")
             return self._reply(request, path, query, body, rule.status, spoilt)
         if kind in ("garble_answer", "truncate_answer"):
-            data = self.faults.spoil(kind, text.encode())
-            self.log(request, path, query, body, status, data.decode("utf-8", "replace"))
-            return web.Response(body=data, status=status, content_type=JSON)
+            data = self.faults.spoil(kind, answer.body)
+            self.log(request, path, query, body, answer.http, data.decode("utf-8", "replace"))
+            return web.Response(body=data, status=answer.http, content_type=answer.content_type)
         return self._abort(request, path, query, body)  # lose_answer
 
     async def _hang(
-        self, rule: Rule, request: web.Request, path: str, query: str, body: bytes
+        self, rule: Rule, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         done = self._execute(request, path, query, body) if rule.after_execute else None
         try:
@@ -103,11 +102,11 @@ class Front:
         except TimeoutError:
             if done is None:
                 done = self._execute(request, path, query, body)
-            return self._reply(request, path, query, body, *done)
+            return self._answer(request, path, query, body, done)
         return self._abort(request, path, query, body)
 
     def _abort(
-        self, request: web.Request, path: str, query: str, body: bytes
+        self, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         self.log(request, path, query, body, 0, "")
         if request.transport is not None:
@@ -115,21 +114,31 @@ class Front:
         return web.Response(status=500)
 
     def _page(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, status: int
     ) -> web.StreamResponse:
         text = self.faults.page(status)
         self.log(request, path, query, body, status, text)
         return web.Response(text=text, status=status, content_type="text/html")
 
+    def _answer(
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, answer: Answer
+    ) -> web.Response:
+        if answer.file is None:
+            return self._reply(request, path, query, body, answer.http, answer.text)
+        self.log(request, path, query, body, answer.http, f"{len(answer.body)} bytes of a file")
+        return web.Response(
+            body=answer.body, status=answer.http, content_type=answer.content_type
+        )
+
     def _reply(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int, text: str
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, status: int, text: str
     ) -> web.Response:
         self.log(request, path, query, body, status, text)
         return web.Response(body=text.encode(), status=status, content_type=JSON)
 
     # WebSocket
 
-    async def edge(self, request: web.Request) -> web.StreamResponse:
+    async def edge(self, request: web.BaseRequest) -> web.StreamResponse:
         """One client connection, until either side ends it."""
         if self.banned:
             return self._page(request, request.path, "", b"", 403)

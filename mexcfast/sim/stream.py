@@ -12,15 +12,16 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from mexcfast.sim import views, wire
+from mexcfast.sim import events, views, wire
 from mexcfast.sim.accounts import Account
 from mexcfast.sim.candles import INTERVALS
 from mexcfast.sim.checks import Params, Refused, check_clock, decode_json, signature
 from mexcfast.sim.faults import Faults
+from mexcfast.sim.market import Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Commit
 from mexcfast.sim.session import FILTER_KEYS, Session, Topic
 from mexcfast.sim.settings import Limits, Variations
-from mexcfast.sim.venue import Listener, Market, PublicDeal, Venue, next_settle_ms
+from mexcfast.sim.venue import Listener, Venue
 
 WITHOUT_RULES = frozenset(("asset", "adl.level"))
 STEP_LEVELS = 20
@@ -129,7 +130,7 @@ class Hub(Listener):
         if allowed is not None:
             messages = session.messages
             messages.append(now)
-            while messages and now - messages[0] > 1.0:
+            while messages and now - messages[0] > self.limits.time_scale:
                 messages.popleft()
             if len(messages) > allowed:
                 session.close()
@@ -191,7 +192,8 @@ class Hub(Listener):
             if account.addresses and session.remote not in account.addresses:
                 raise Refused(406)
             if self.limits.clock_window:
-                check_clock(req_time, None, self.venue.clock_ms(), self.strict_clock)
+                now, usual = self.venue.clock_ms(), self.limits.clock_window_seconds
+                check_clock(req_time, None, now, self.strict_clock, usual)
             if given != signature(account.secret, key, req_time):
                 raise Refused(602)
         except Refused as refused:
@@ -326,25 +328,23 @@ class Hub(Listener):
     def _frame(self, channel: str, data: str) -> bytes:
         return wire.text_frame(self._envelope(channel, data, "", first=True))
 
-    def _envelope(self, channel: str, data: str, symbol: str, *, first: bool | None = None) -> str:
-        """One message; `data` is JSON text, empty for none."""
-        if first is None:
-            first = self.variations.channel == "first"
-        members = [f'"channel":"{channel}"'] if first else []
-        if symbol:
-            members.append(f'"symbol":"{symbol}"')
-        if data:
-            members.append(f'"data":{data}')
-        if not first:
-            members.append(f'"channel":"{channel}"')
-        now = self.venue.clock_ms()
-        if self.variations.ts == "number":
-            members.append(f'"ts":{now}')
-        elif self.variations.ts == "string":
-            members.append(f'"ts":"{now}"')
-        if self.variations.unknown_fields:
-            members.append('"novelty":{"a":[1,2,{"b":"}"}]}')
-        return "{" + ",".join(members) + "}"
+    def _envelope(
+        self, channel: str, data: str, symbol: str, *, first: bool | None = None, now: int = 0
+    ) -> str:
+        """One message; `data` is JSON text, empty for none; now: the venue's time, if known."""
+        variations = self.variations
+        named = f'"channel":"{channel}"'
+        inside = (f'"symbol":"{symbol}",' if symbol else "") + (f'"data":{data},' if data else "")
+        if variations.ts == "absent":
+            tail = ""
+        else:
+            now = now or self.venue.clock_ms()
+            tail = f',"ts":{now}' if variations.ts == "number" else f',"ts":"{now}"'
+        if variations.unknown_fields:
+            tail += ',"novelty":{"a":[1,2,{"b":"}"}]}'
+        if first or (first is None and variations.channel == "first"):
+            return f"{{{named},{inside}"[:-1] + tail + "}"
+        return f"{{{inside}{named}{tail}}}"
 
     def _publish(self, topic: Topic, text: str) -> None:
         """Send one text to every subscriber of a topic."""
@@ -370,11 +370,9 @@ class Hub(Listener):
         if topic in self._subscribers:
             elements = self.variations.level_elements
             asks, bids = views.changes_text(market.contract, (commit,), elements)
-            data = (
-                f'{{"cts":{self.venue.clock_ms()},"asks":{asks},"bids":{bids},'
-                f'"version":{commit.version}}}'
-            )
-            self._publish(topic, self._envelope("push.depth", data, market.symbol))
+            now = self.venue.clock_ms()
+            data = f'{{"cts":{now},"asks":{asks},"bids":{bids},"version":{commit.version}}}'
+            self._publish(topic, self._envelope("push.depth", data, market.symbol, now=now))
         if self.merge_ms == 0:
             self.flush_depth(market)
 
@@ -401,11 +399,12 @@ class Hub(Listener):
             return
         elements = self.variations.level_elements
         asks, bids = views.changes_text(market.contract, book.since(since), elements)
+        now = self.venue.clock_ms()
         data = (
-            f'{{"cts":{self.venue.clock_ms()},"asks":{asks},"bids":{bids},'
+            f'{{"cts":{now},"asks":{asks},"bids":{bids},'
             f'"end":{book.version},"begin":{since + 1},"version":{book.version}}}'
         )
-        self._publish(topic, self._envelope("push.depth", data, market.symbol))
+        self._publish(topic, self._envelope("push.depth", data, market.symbol, now=now))
 
     def flush_deals(self, market: Market) -> None:
         """Trades collected since the last flush, as one list frame."""
@@ -449,10 +448,13 @@ class Hub(Listener):
         self._publish_states(("funding.rate", symbol, "") for symbol in self.venue.markets)
 
     def publish_contract(self, market: Market) -> None:
-        """A contract definition changed (7.11)."""
+        """A contract definition changed (7.11, 7.12)."""
         data = wire.dumps(market.contract.describe())
         text = self._envelope("push.contract", data, market.symbol)
         self._publish(("contract", "", ""), text)
+        data = wire.dumps(events.describe(market.contract))
+        text = self._envelope("push.event.contract", data, market.symbol)
+        self._publish(("event.contract", "", ""), text)
 
     def _publish_states(self, topics: Any) -> None:
         for topic in topics:
@@ -482,7 +484,7 @@ class Hub(Listener):
             data = f'{{"symbol":"{symbol}","price":{contract.price_text(tick)}}}'
         elif channel == "funding.rate":
             rate = wire.number(market.funding_rate)
-            settle = next_settle_ms(now)
+            settle = market.next_funding_ms
             data = f'{{"symbol":"{symbol}","rate":{rate},"nextSettleTime":{settle}}}'
         elif channel == "depth.full":
             asks = views.levels_text(contract, market.book.ladder(SELL, int(extra)), elements)

@@ -7,8 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from mexcfast.sim.contracts import Contract
+from mexcfast.sim.market import HOUR_MS, Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Commit, State
-from mexcfast.sim.venue import FUNDING_CYCLE_MS, Market, PublicDeal, next_settle_ms
 
 FUNDING_BOUND = Decimal("0.0018")
 
@@ -17,8 +17,8 @@ def levels_text(contract: Contract, levels: Iterable[tuple[int, int, int]], elem
     """[[price,quantity,orders],…] with exact prices."""
     text = contract.price_text
     if elements == 2:
-        return "[" + ",".join(f"[{text(p)},{q}]" for p, q, _ in levels) + "]"
-    return "[" + ",".join(f"[{text(p)},{q},{n}]" for p, q, n in levels) + "]"
+        return "[" + ",".join([f"[{text(p)},{q}]" for p, q, _ in levels]) + "]"
+    return "[" + ",".join([f"[{text(p)},{q},{n}]" for p, q, n in levels]) + "]"
 
 
 def changes_text(contract: Contract, commits: Iterable[Commit], elements: int) -> tuple[str, str]:
@@ -27,10 +27,13 @@ def changes_text(contract: Contract, commits: Iterable[Commit], elements: int) -
     for commit in commits:
         for side, price, _, after in commit.changes:
             sides[side - 1][price] = after
-    return (
-        levels_text(contract, ((p, q, n) for p, (q, n) in sides[1].items()), elements),
-        levels_text(contract, ((p, q, n) for p, (q, n) in sides[0].items()), elements),
+    bids, asks = (
+        levels_text(contract, [(p, *state) for p, state in side.items()], elements)
+        if side
+        else "[]"
+        for side in sides
     )
+    return asks, bids
 
 
 def commit_text(contract: Contract, commit: Commit, elements: int) -> str:
@@ -60,13 +63,13 @@ def steps_text(market: Market, step: Decimal, limit: int, elements: int) -> dict
 
 
 def deal(market: Market, one: PublicDeal, *, push: bool, ids_as_int: bool) -> dict[str, Any]:
-    """One trade (7.3): O 3 unchanged, M 2 not with itself."""
+    """One trade (7.3): O 3 unchanged, M 1 with itself, 2 not."""
     view: dict[str, Any] = {
         "p": market.contract.price(one.tick),
         "v": one.vol,
         "T": one.side,
         "O": 3,
-        "M": 2,
+        "M": 1 if one.is_self else 2,
         "t": one.time_ms,
     }
     if push:
@@ -133,8 +136,8 @@ def funding(market: Market, now_ms: int) -> dict[str, Any]:
         "fundingRate": market.funding_rate,
         "maxFundingRate": FUNDING_BOUND,
         "minFundingRate": -FUNDING_BOUND,
-        "collectCycle": FUNDING_CYCLE_MS // 3_600_000,
-        "nextSettleTime": next_settle_ms(now_ms),
+        "collectCycle": max(1, market.cycle_ms // HOUR_MS),
+        "nextSettleTime": market.next_funding_ms,
         "timestamp": now_ms,
         "idxPrice": market.contract.price(market.index_tick),
         "fairPrice": market.contract.price(market.fair_tick),

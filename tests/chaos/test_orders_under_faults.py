@@ -112,7 +112,7 @@ def check(venue: Exchange, client: mx.Client, bot: Bot, report: str) -> None:
     assert ours >= set(account.orders), f"heirs of amends not recognised: {report}"
     assert client.orders.tracker.conflicts == 0
     for position in account.positions.values():
-        held = client.orders.holdings.get(
+        held = client.orders.mirror.position(
             position.contract.symbol, mx.types.PositionType(position.type))
         assert held is not None and held.quantity == position.hold_vol, report
 

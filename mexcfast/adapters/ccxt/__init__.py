@@ -15,9 +15,9 @@ from typing import Any
 from mexcfast.errors import MissingExtra
 
 try:
-    import ccxt
-    import ccxt.async_support
-    import ccxt.pro
+    import ccxt  # type: ignore[import-untyped]
+    import ccxt.async_support  # type: ignore[import-untyped]
+    import ccxt.pro  # type: ignore[import-untyped]
 except ImportError as error:
     raise MissingExtra("ccxt", str(error)) from error
 

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from typing import Any
 
 import orjson
-from ccxt.base.errors import ExchangeError, RateLimitExceeded
+from ccxt.base.errors import ExchangeError, RateLimitExceeded  # type: ignore[import-untyped]
 
 from mexcfast import BookError, Change, FrameError, OrderBook
 from mexcfast.adapters.ccxt.parsing import is_time, iso8601
@@ -165,7 +165,7 @@ class Books:
             return None                          # late, after un_watch_order_book
         old = self._keepers.get(market["id"])
         if old is not None and old.client is client:
-            return old
+            return old  # type: ignore[no-any-return]
         # After a reconnect nothing old survives but the object itself, which users hold.
         book = self.orderbooks.get(symbol)
         if book is None:
@@ -254,7 +254,7 @@ class Books:
         if change is APPLIED:
             keeper.client.resolve(keeper.book, keeper.hash)
             return None
-        return ExchangeError(f"{self.id} {keeper.market['symbol']}: the snapshot's version "
+        return ExchangeError(f"{self.id} {keeper.market['symbol']}: the snapshot's version "  # type: ignore[no-any-return]
                              f"{snapshot['nonce']} does not reach the stream's")
 
     async def _stop_books(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ccxt
+import ccxt  # type: ignore[import-untyped]
 
 import mexcfast as mx
 from mexcfast.types import OrderType, Outcome
@@ -71,11 +71,11 @@ class Engine:
             if kind is None:
                 kind = next((ccxt_kind for ours, ccxt_kind in KINDS if isinstance(error, ours)),
                             ccxt.ExchangeError)
-            return kind(text)
+            return kind(text)  # type: ignore[no-any-return]
         for ours, kind in KINDS:
             if isinstance(error, ours):
                 return kind(text)
-        return ccxt.ExchangeError(text)
+        return ccxt.ExchangeError(text)  # type: ignore[no-any-return]
 
     def _taken(self: Any, outcome: Outcome) -> Any:
         """The accepted outcome, or ccxt's exception."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ccxt.pro
+import ccxt.pro  # type: ignore[import-untyped]
 
 from mexcfast.adapters.ccxt.books import Books
 from mexcfast.adapters.ccxt.engine import Engine
@@ -15,7 +15,7 @@ from mexcfast.adapters.ccxt.streams import Streams
 Params = dict[str, Any]
 
 
-class mexc(Streams, Books, Extras, Engine, Fields, ccxt.pro.mexc):
+class mexc(Streams, Books, Extras, Engine, Fields, ccxt.pro.mexc):  # type: ignore[misc]
     """ccxt.pro.mexc on mexcfast. Structures are ccxt's; options['mexcfast']: fields.DEFAULTS."""
 
     def __init__(self, config: Params = {}) -> None:  # noqa: B006 - ccxt's way

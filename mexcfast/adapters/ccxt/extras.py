@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolBySide
-from ccxt.async_support.base.ws.future import Future
-from ccxt.base.errors import ArgumentsRequired, NotSupported
+from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolBySide  # type: ignore[import-untyped]
+from ccxt.async_support.base.ws.future import Future  # type: ignore[import-untyped]
+from ccxt.base.errors import ArgumentsRequired, NotSupported  # type: ignore[import-untyped]
 
 Message = dict[str, Any]
 Params = dict[str, Any]

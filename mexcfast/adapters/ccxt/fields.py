@@ -67,7 +67,7 @@ class Fields:
         if markets is not self._swaps_of:
             self._swaps, self._swaps_of, self._codes = {}, markets, {}
         try:
-            return self._swaps[market_id]
+            return self._swaps[market_id]  # type: ignore[no-any-return]
         except (KeyError, TypeError):
             pass
         found = markets.get(market_id) if markets and type(market_id) is str else None

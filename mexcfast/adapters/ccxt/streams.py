@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccxt.async_support.base.ws.cache import ArrayCache
-from ccxt.base.errors import AuthenticationError, BadSymbol, ExchangeError
+from ccxt.async_support.base.ws.cache import ArrayCache  # type: ignore[import-untyped]
+from ccxt.base.errors import AuthenticationError, BadSymbol, ExchangeError  # type: ignore[import-untyped]
 
 from mexcfast.adapters.ccxt.wire import SwapClient
 

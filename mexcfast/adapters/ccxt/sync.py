@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ccxt
+import ccxt  # type: ignore[import-untyped]
 
 from mexcfast.adapters.ccxt import differences
 from mexcfast.adapters.ccxt.fields import DEFAULTS, Fields
@@ -12,7 +12,7 @@ from mexcfast.adapters.ccxt.fields import DEFAULTS, Fields
 Params = dict[str, Any]
 
 
-class _mexc(Fields, ccxt.mexc):
+class _mexc(Fields, ccxt.mexc):  # type: ignore[misc]
     """ccxt.mexc on mexcfast; the options `engine` and snapshot... are of the asynchronous class."""
 
     def __init__(self, config: Params = {}) -> None:  # noqa: B006 - ccxt's way

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import orjson
 import picows
-from ccxt.async_support.base.ws.client import Client
+from ccxt.async_support.base.ws.client import Client  # type: ignore[import-untyped]
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 log = logging.getLogger("mexcfast.ccxt")
@@ -127,7 +127,7 @@ class Wire(WSListener):
             self._client.on_close(self._code)
 
 
-class SwapClient(Client):
+class SwapClient(Client):  # type: ignore[misc]
     """ccxt's Client for the futures stream. Made by turn(); opened, pinged and closed by ccxt."""
 
     #: the bytes of the frame being handled; they are gone when its handler returns
@@ -146,7 +146,7 @@ class SwapClient(Client):
         client.frame = None
         client.asked = deque(maxlen=MAX_ASKED)
         client.ssl_context = ssl_context
-        return client
+        return client  # type: ignore[no-any-return]
 
     async def create_connection(self, session: Any) -> Wire:
         """A connected Wire. session, which is aiohttp's, is not used."""
