@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,8 @@ from mexcfast.core.events import (
     Tickers,
 )
 from mexcfast.core.intent import RiskLimits
+from mexcfast.core.journal import fingerprint
+from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
@@ -30,11 +32,13 @@ from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, EventFeed
 from mexcfast.net.account_api import AccountApi
+from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
+from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
@@ -198,13 +202,17 @@ class Client:
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
     be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
+    kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
+    functions or net.alerts.Webhook.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
                  limits: RiskLimits | None = None,
-                 account: AccountSettings | None = None) -> None:
+                 account: AccountSettings | None = None,
+                 kill_switch: KillSwitchSettings | None = None,
+                 alerts: Iterable[Callable[[Alert], None]] = ()) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -220,6 +228,9 @@ class Client:
             journal = Journal(journal)
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
                              account)
+        self._is_started = False
+        self.kill_switch = self._make_kill_switch(
+            kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -234,6 +245,19 @@ class Client:
                 raise ConfigError(f"environment variable {name} is missing or empty")
         return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
 
+    def _make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts, account: str
+                          ) -> KillSwitch:
+        """Its state and the operator's file lie beside the journal, if there is one."""
+        orders, journal = self.orders, self.orders.journal
+        switch = KillSwitch(
+            self._executor, settings, alerts, account=account,
+            path=None if journal is None else f"{journal.path}.switch",
+            operator_file=None if journal is None else f"{journal.path}.kill",
+            unresolved=lambda: len(orders.unresolved),
+            stream_is_there=lambda: orders.is_current if self._is_started else None)
+        orders.on_change.append(switch.count_fills(orders.contracts))
+        return switch
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -247,6 +271,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self.kill_switch.close()
         await self.trader.close()
         await self._pool.close()
         await self._executor.close()
@@ -305,5 +330,7 @@ class Client:
         await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
-        """Trader.start"""
+        """Trader.start; the kill switch watches from then on."""
+        await self.kill_switch.start()
         await self.trader.start(listener, **more)
+        self._is_started = True
