@@ -214,6 +214,8 @@ class MissingExtra(MexcfastError, ImportError):
     extra: its name in mexcfast[...]; reason: what the import said.
     """
 
+    _advice = "Install the extra the message names into the same environment."
+
     def __init__(self, extra: str, reason: str) -> None:
         super().__init__(extra, reason)
         self.extra = extra
