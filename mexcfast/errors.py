@@ -8,6 +8,8 @@
     ├── Dropped                 taken out of the queue before it was sent: replaced or too old
     ├── NotReady                trading was asked for before earlier orders were settled
     ├── JournalError            the journal of orders cannot be read, written or trusted
+    ├── TapeError               a recording cannot be read or written
+    ├── SlowConsumer            a feed's consumer fell behind its bound and asked to be told
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
@@ -73,7 +75,9 @@ __all__ = [
     "RateLimited",
     "RequestTimeout",
     "SignatureError",
+    "SlowConsumer",
     "SymbolError",
+    "TapeError",
     "VenueError",
     "VenueFault",
     "venue_error",
@@ -150,6 +154,26 @@ class NotReady(MexcfastError):
 
 class JournalError(MexcfastError):
     """The journal of orders cannot be read, written or trusted. Names the file and the reason."""
+
+
+class TapeError(MexcfastError, ValueError):
+    """A recording cannot be read or written. Names the file and the reason."""
+
+
+class SlowConsumer(MexcfastError):
+    """The consumer of a feed with slow="error" is too far behind; the feed has ended.
+
+    feed: what it was reading; bound: what was allowed; behind: how much waited, at least.
+    """
+
+    def __init__(self, feed: str, bound: int, behind: int) -> None:
+        super().__init__(feed, bound, behind)
+        self.feed = feed
+        self.bound = bound
+        self.behind = behind
+
+    def __str__(self) -> str:
+        return f"the consumer of {self.feed} is {self.behind} behind; allowed: {self.bound}"
 
 
 class BookError(MexcfastError, ValueError):

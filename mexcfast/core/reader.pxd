@@ -4,16 +4,19 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mexcfast.core.depth cimport Change, OrderBook, State
 from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message
+from mexcfast.core.tap cimport Tap
 
 cdef class Route:
     cdef:
         readonly str symbol            # "" for channels without one
         bytes name                     # symbol in UTF-8
-        public OrderBook book          # None when nobody wants one
+        OrderBook _book                # None when nobody wants one; set it as `book`
+        Reader reader                  # whose route this is
         # Lists of listeners are replaced, never changed: a hook may alter them while one is read.
         dict events                    # tag -> list of listeners with on_event
         dict frame_listeners           # tag -> list of listeners with on_frame
         list depth_frame_listeners     # the same for depth, None when there are none
+        dict heard                     # tag -> list of everybody who listens, for the tape
         readonly dict last_recv_ns     # tag -> wall clock of the last frame, for silence clocks
         readonly int64_t depth_recv_ns  # the same for depth, without an object
 
@@ -25,6 +28,8 @@ cdef class Reader:
         uint32_t mask
         Route everything               # the route of ""
         public object control          # net/pool's connection: on_control, on_need, on_fault
+        readonly Tap tap               # told of everything that goes in; None: nobody records
+        readonly uint32_t tap_source   # this reader's number on the tape
         readonly int64_t frames        # frames fed
         readonly int64_t bytes_read
         readonly int64_t malformed     # frames refused

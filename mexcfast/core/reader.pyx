@@ -12,6 +12,9 @@ from mexcfast.core.frame cimport (
     Message, TAG_ACK, TAG_DEPTH, TAG_ERROR, TAG_PONG, TAG_REPLY, TAG_UNKNOWN,
 )
 from mexcfast.core.listener cimport Listener
+from mexcfast.core.tap cimport (
+    BOOK_ATTACHED, BOOK_DETACHED, FORGOTTEN, LISTENED, SETTLED, Tap,
+)
 
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.listener import overrides
@@ -43,20 +46,41 @@ cdef int enlist(dict table, int tag, Listener listener, bint wants) except -1:
 cdef class Route:
     """Where the frames of one contract go."""
 
-    def __init__(self, str symbol not None):
+    def __init__(self, str symbol not None, Reader reader=None):
         self.symbol = symbol
         self.name = symbol.encode()
+        self.reader = reader
         self.events = {}
         self.frame_listeners = {}
+        self.heard = {}
         self.last_recv_ns = {}
+
+    @property
+    def book(self):
+        """The book that this contract's depth frames go into; None when nobody wants one."""
+        return self._book
+
+    @book.setter
+    def book(self, OrderBook book):
+        cdef Tap tap = self.reader.tap if self.reader is not None else None
+        cdef OrderBook old = self._book
+        self._book = book
+        if tap is None:
+            return
+        if old is not None and old is not book:
+            tap.note(BOOK_DETACHED, self.reader.tap_source, self.name)
+        if book is not None:
+            book.record(tap)
+            tap.note(BOOK_ATTACHED, self.reader.tap_source,
+                     f"{book.tap_number} {int(book.strict)} 0 {self.symbol}".encode())
 
     def listeners(self):
         """Everybody who receives something of this contract, each once."""
         found = []
         for some in (*self.frame_listeners.values(), *self.events.values()):
             found += [each for each in some if each not in found]
-        if self.book is not None:
-            found += [each for each in self.book.listeners if each not in found]
+        if self._book is not None:
+            found += [each for each in self._book.listeners if each not in found]
         return found
 
     def forget_receipts(self):
@@ -85,7 +109,7 @@ cdef class Reader:
         """The Route of a contract, made when first asked for."""
         cdef Route route = self.routes.get(symbol)
         if route is None:
-            route = Route(symbol)
+            route = Route(symbol, self)
             self.routes[symbol] = route
             if 2 * len(self.routes) > len(self.slots):
                 self.mask = 2 * self.mask + 1
@@ -126,7 +150,10 @@ cdef class Reader:
         if channel not in TAGS:
             raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
         route = self.route(symbol)
-        if not (channel == "push.depth" and route.book is not None):
+        if self.tap is not None:
+            self.tap.note(LISTENED, self.tap_source, f"{channel} {symbol}".encode())
+        enlist(route.heard, TAGS[channel], listener, True)
+        if not (channel == "push.depth" and route._book is not None):
             enlist(route.events, TAGS[channel], listener, overrides(listener, "on_event"))
         enlist(route.frame_listeners, TAGS[channel], listener, overrides(listener, "on_frame"))
         route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
@@ -134,11 +161,34 @@ cdef class Reader:
     def forget(self, str channel not None, str symbol not None, Listener listener not None):
         """Undo listen; nothing happens when there was none."""
         cdef Route route = self.route(symbol)
-        for table in (route.events, route.frame_listeners):
+        known = TAGS.get(channel) in route.heard
+        for table in (route.events, route.frame_listeners, route.heard):
             left = [each for each in table.pop(TAGS.get(channel), []) if each is not listener]
             if left:
                 table[TAGS[channel]] = left
         route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
+        if self.tap is not None and known and TAGS.get(channel) not in route.heard:
+            self.tap.note(FORGOTTEN, self.tap_source, f"{channel} {symbol}".encode())
+
+    def heard(self):
+        """(channel, symbol) of everything that somebody listens to here."""
+        cdef Route route
+        cdef list found = []
+        for route in self.routes.values():
+            found += [(CHANNELS[tag].name, route.symbol) for tag in route.heard]
+        return found
+
+    def record(self, Tap tap, uint32_t source=0):
+        """Tell a tap of everything that goes in from now on; None: nobody.
+
+        source: this reader's number on the tape.
+        """
+        cdef Route route
+        self.tap = tap
+        self.tap_source = source
+        for route in self.routes.values():
+            if route._book is not None:
+                route._book.record(tap)
 
     def feed_bytes(self, data, int64_t ts_recv_ns):
         """One whole frame as bytes-like. Faults go to control, as with a socket."""
@@ -150,12 +200,17 @@ cdef class Reader:
 
     def settle(self, OrderBook book not None, State old, Change change):
         """Tell listeners what a loaded snapshot or commits changed. old: the state before."""
+        if self.tap is not None and book.tap is self.tap:
+            self.tap.note(SETTLED, self.tap_source,
+                          f"{book.tap_number} {<int>old} {<int>change}".encode())
         self._settle(book, old, change)
 
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
         cdef Message m = self.message
         self.frames += 1
         self.bytes_read += size
+        if self.tap is not None:
+            self.tap.frame(self.tap_source, text, size, ts_recv_ns)
         if m is None:
             return self._deliver(Message(), text, size, ts_recv_ns)    # a hook feeds this reader
         self.message = None
@@ -199,7 +254,7 @@ cdef class Reader:
         route.depth_recv_ns = ts_recv_ns
         if route.depth_frame_listeners is not None:
             self._frames_to(route.depth_frame_listeners, m, ts_recv_ns)
-        book = route.book
+        book = route._book
         if book is None:
             return self._event(m, ts_recv_ns)
         old = book.state

@@ -196,6 +196,9 @@ class Executor:
         self.penalties = Penalties()
         #: told of every pause the venue forces on us: (what, until in wall-clock ms)
         self.on_penalty: Callable[[str, int], None] | None = None
+        #: told of every write: name, request, signed time, status (None: no answer), answer, error
+        self.on_write: Callable[[str, Request, int | None, int | None, bytes, str], None] | None
+        self.on_write = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self._budgets: dict[str, _Budget] = {}
@@ -432,16 +435,27 @@ class Executor:
         try:
             status, answer = await self._send(request, headers)
         except ConnectFailed as error:
+            self._tell_write(name, request, ts_sent_ms, None, b"", error)
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
         except NetworkError as error:
+            self._tell_write(name, request, ts_sent_ms, None, b"", error)
             return Unknown(error, about.symbol, about.client_order_id, about.order_id,
                            ts_sent_ms=ts_sent_ms)
+        self._tell_write(name, request, ts_sent_ms, status, answer, "")
         outcome = judge(route, status, answer, about, ts_sent_ms)
         if isinstance(outcome, Rejected | Unknown):
             self._punish(route, outcome.error)
             if isinstance(outcome.error, ClockError):
                 self._resync_due = True
         return outcome
+
+    def _tell_write(self, name: str, request: Request, ts_sent_ms: int | None, status: int | None,
+                    answer: bytes, error: Exception | str) -> None:
+        if self.on_write is not None:
+            try:
+                self.on_write(name, request, ts_sent_ms, status, answer, str(error))
+            except Exception:          # an order's outcome comes before its record
+                log.exception("on_write raised")
 
     # -- the clock -------------------------------------------------------------------------------
 

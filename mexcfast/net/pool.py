@@ -43,6 +43,8 @@ class Pool:
         self.refusals: dict[Topic | None, str] = {}
         self._homes: dict[Topic, Connection] = {}
         self._listeners: dict[Topic, list[Listener]] = {}
+        self.recorder: Any = None                # tape.Recorder while one is running
+        self.at_close: set[Callable[[], None]] = set()
         self._kept: set[Topic] = set()
         self._stream_class = stream_class
 
@@ -133,6 +135,8 @@ class Pool:
             self.private = Connection(
                 "private", self.ws_url, self, self.settings,
                 login=lambda: signer.login(clock_ms()), stream_class=self._stream_class)
+            if self.recorder is not None:
+                self.recorder.adopt(self.private, True)
             self.private.start()
         for channel in PERSONAL:
             self.private.reader.listen(channel, "", listener)
@@ -147,6 +151,25 @@ class Pool:
             await connection.close()
         for book in self.books.values():
             book.stop()
+        for tell in list(self.at_close):
+            tell()
+
+    def sources(self) -> list[tuple[Connection, bool]]:
+        """Every socket, and whether it is the private one."""
+        found = [(connection, False) for connection in self.connections]
+        return found if self.private is None else [*found, (self.private, True)]
+
+    def distrust(self, book: OrderBook, why: str) -> None:
+        """A book was found to be wrong: flag it at once and mend it from a snapshot."""
+        topic = self.depth_topic(book.symbol)
+        if topic is None or self.books.get(book.symbol) is not book:
+            return
+        home = self._homes[topic]
+        log.warning("%s: not trusted any more at version %d: %s", book.symbol, book.version, why)
+        old = book.state
+        book.suspend()
+        home.reader.settle(book, old, Change.STALE)
+        self.repairer.mend(home, book)
 
     def _place(self, topic: Topic) -> Connection:
         """The first socket with room, else a new one."""
@@ -157,6 +180,8 @@ class Pool:
         connection = Connection(f"public-{len(self.connections) + 1}", self.ws_url, self,
                                 self.settings, stream_class=self._stream_class)
         self.connections.append(connection)
+        if self.recorder is not None:
+            self.recorder.adopt(connection)
         connection.start()
         return connection
 
@@ -170,11 +195,15 @@ class Pool:
             book.expect_snapshot()
             connection.reader.settle(book, old, Change.STALE)
             self.repairer.mend(connection, book)
-        for listener in connection.listeners():
-            if connection.opened == 1:
+        if connection.opened == 1:
+            self._record(connection, "connected")
+            for listener in connection.listeners():
                 self._tell(listener.on_connected, connection.name)
-            else:
-                self._tell(listener.on_reconnected, connection.name, connection.down_ns)
+        else:
+            down_ns = connection.down_ns
+            self._record(connection, "reconnected", down_ns)
+            for listener in connection.listeners():
+                self._tell(listener.on_reconnected, connection.name, down_ns)
 
     def on_connection_lost(self, connection: Connection, why: str) -> None:
         """Books on it are readable but not LIVE until it is back."""
@@ -182,6 +211,7 @@ class Pool:
             old = book.state
             book.suspend()
             connection.reader.settle(book, old, Change.STALE)
+        self._record(connection, "disconnected", why)
         for listener in connection.listeners():
             self._tell(listener.on_disconnected, connection.name, why)
 
@@ -199,6 +229,7 @@ class Pool:
                 book.stop()
                 connection.reader.settle(book, old, Change.STALE)
         if topic is not None:
+            self._record(connection, "refused", topic, why)
             for listener in list(self._listeners.get(topic, ())):
                 self._tell(listener.on_refused, topic, why)
 
@@ -207,6 +238,10 @@ class Pool:
         log.info("%s: %s at version %d, missing %s", book.symbol, change.name, book.version,
                  book.missing)
         self.repairer.mend(connection, book)
+
+    def _record(self, connection: Connection, what: str, *details: object) -> None:
+        if self.recorder is not None:
+            self.recorder.told(connection, what, *details)
 
     @staticmethod
     def _books_of(connection: Connection) -> list[OrderBook]:
