@@ -36,6 +36,7 @@ from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
 from mexcfast.net.positions_api import PositionsApi
+from mexcfast.net.private import Channels, PrivateStream
 
 if TYPE_CHECKING:
     from mexcfast.tape.recorder import Recorder
@@ -120,24 +121,32 @@ class Trader:
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
                  journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
+        self.stream: PrivateStream | None = None     # without keys
+        if signer is not None:
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
         self.conditional = Conditional(executor, self.orders.contracts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
-        self._pool = pool
-        self._signer = signer
-        self._clock = clock
 
-    async def listen(self, listener: Listener) -> None:
-        """Send own order, fill, position and asset events to a listener.
-
-        Returns when the venue has confirmed the login. Raises AuthenticationError when it refuses
-        the keys, ConfigError when there are none.
-        """
-        if self._signer is None:
+    def _private(self) -> PrivateStream:
+        if self.stream is None:
             raise ConfigError(f"no keys: give access_key and secret, or set {KEY_VARIABLE} and "
                               f"{SECRET_VARIABLE} and use Client.from_env()")
-        await self._pool.login(self._signer, self._clock.venue_ms, listener)
+        return self.stream
+
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
+        """Send own order, fill, position, asset and risk events to a listener.
+
+        channels: names as in net/private.PERSONAL, or names -> contracts; None: all. Returns when
+        the venue has confirmed login and filter. Raises ValueError for a wrong name,
+        AuthenticationError when the keys are refused, ConfigError when there are none.
+        """
+        await self._private().listen(listener, channels)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen."""
+        self._private().forget(listener)
 
     async def start(self, listener: Listener | None = None, *,
                     settle_within_s: float | None = 60.0) -> None:
@@ -153,8 +162,14 @@ class Trader:
         await self.orders.start(settle_within_s=settle_within_s)
 
     async def _logged_in(self) -> None:
-        if self._pool.private is not None:
-            await self._pool.private.logged_in.wait()
+        if self.stream is not None:
+            await self.stream.live()
+
+    async def close(self) -> None:
+        """Stop trading and close the private socket. Open orders stay open."""
+        await self.orders.close()
+        if self.stream is not None:
+            await self.stream.close()
 
 
 class Client:
@@ -215,7 +230,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
-        await self.trader.orders.close()
+        await self.trader.close()
         await self._pool.close()
         if self._recorder is not None:
             await self._recorder.stop()
@@ -231,7 +246,7 @@ class Client:
         from mexcfast.tape.recorder import Recorder, TapeSettings
 
         recorder = Recorder(directory, self.endpoint.ws_url, TapeSettings(**settings))
-        recorder.start(self._pool, self._executor)
+        recorder.start(self._pool, self._executor, self.trader.stream)
         self._recorder = recorder
         return recorder
 
@@ -288,9 +303,9 @@ class Client:
         """MarketData.unsubscribe"""
         self.market.unsubscribe(listener, topics)
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
-        await self.trader.listen(listener)
+        await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
         """Trader.start"""

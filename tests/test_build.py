@@ -150,14 +150,43 @@ def test_the_workflow_builds_what_is_declared():
     wanted = {f"cp3{minor}-*" for minor in minors}
     assert set(project["tool"]["cibuildwheel"]["build"].split()) == wanted
 
-    workflow = yaml.safe_load(WORKFLOW.read_text())
-    jobs = workflow["jobs"]
-    matrix = jobs["wheels"]["strategy"]["matrix"]["include"]
-    assert {row["python"] for row in matrix} == wanted
-    assert {(row["runner"], row["platform"]) for row in matrix} == {
-        ("ubuntu-24.04", "manylinux_x86_64"), ("ubuntu-24.04", "musllinux_x86_64"),
-        ("ubuntu-24.04-arm", "manylinux_aarch64"), ("ubuntu-24.04-arm", "musllinux_aarch64"),
-        ("macos-14", "macosx_arm64"), ("macos-15-intel", "macosx_x86_64")}
-    assert len(matrix) == 6 * len(wanted)
-    assert "sdist" in jobs
-    assert project["tool"]["cibuildwheel"]["test-command"]
+    matrix = yaml.safe_load(WORKFLOW.read_text())["jobs"]["wheels"]["strategy"]["matrix"]
+    assert set(matrix["python"]) == wanted
+    assert {row["platform"]: row["runner"] for row in matrix["include"]} == {
+        "manylinux_x86_64": "ubuntu-24.04", "musllinux_x86_64": "ubuntu-24.04",
+        "manylinux_aarch64": "ubuntu-24.04-arm", "musllinux_aarch64": "ubuntu-24.04-arm",
+        "macosx_arm64": "macos-14", "macosx_x86_64": "macos-15-intel"}
+    assert {row["platform"] for row in matrix["include"]} == set(matrix["platform"])
+
+
+def test_wheels_are_built_from_the_archive_and_published_last():
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    assert jobs["wheels"]["needs"] == "sdist"
+    assert not any("actions/checkout@" in step.get("uses", "") for step in jobs["wheels"]["steps"])
+    assert set(jobs["publish"]["needs"]) == set(jobs) - {"publish"}
+    assert jobs["publish"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert jobs["publish"]["permissions"] == {"id-token": "write", "attestations": "write"}
+    assert all(job["permissions"] == {"contents": "read"}
+               for name, job in jobs.items() if name != "publish")
+
+
+def test_every_action_is_pinned_by_commit():
+    uses = re.findall(r"uses: (\S+) # (v[\d.]+)\n", WORKFLOW.read_text())
+    assert len(uses) == WORKFLOW.read_text().count("uses:") >= 9
+    for action, _ in uses:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+
+
+@pytest.mark.parametrize("platform", ["linux", "macos"])
+def test_cibuildwheel_accepts_the_configuration(platform):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cibuildwheel", "--print-build-identifiers", "--platform",
+         platform, "--archs", "all", str(ROOT)], capture_output=True, text=True,
+        env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"})
+    assert done.returncode == 0, done.stderr
+    matrix = yaml.safe_load(WORKFLOW.read_text())["jobs"]["wheels"]["strategy"]["matrix"]
+    offered = set(done.stdout.split())
+    for python in matrix["python"]:
+        for name in matrix["platform"]:
+            if name.startswith("macos" if platform == "macos" else ("many", "musl")):
+                assert python.replace("*", name) in offered

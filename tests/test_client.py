@@ -272,9 +272,9 @@ def test_the_private_socket_comes_back_after_a_cut() -> None:
         own = Own()
         await client.listen(own)
         assert venue.faults.cut() == 1
-        private = client.market.pool.private
-        assert private is not None
-        await until(lambda: private.opened == 2 and private.logged_in.is_set())
+        stream = client.trader.stream
+        assert stream is not None
+        await until(lambda: stream.logins == 2 and stream.is_live)
         await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 5,
                                    venue.book("BTC_USDT").bids[3][0], leverage=10)
         await until(lambda: bool(own.of(mx.events.OrderUpdate)))

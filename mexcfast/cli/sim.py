@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -52,8 +52,12 @@ async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, me
     return await attend(venue, "The embedded exchange", as_json=as_json, with_parent=with_parent)
 
 
-async def attend(venue: Exchange, name: str, *, as_json: bool, with_parent: bool = False) -> int:
-    """Open an exchange, say where it is, keep it until somebody ends it."""
+async def attend(venue: Exchange, name: str, *, as_json: bool, with_parent: bool = False,
+                 news: Callable[[], Coroutine[Any, Any, None]] | None = None) -> int:
+    """Open an exchange, say where it is, keep it until somebody ends it.
+
+    news: runs beside it and may tell more, on standard error.
+    """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -66,6 +70,7 @@ async def attend(venue: Exchange, name: str, *, as_json: bool, with_parent: bool
                               "symbols": list(venue.venue.markets)}), flush=True)
         else:
             print(where(venue, name), flush=True)
+        telling = None if news is None else loop.create_task(news())
         if with_parent:
             reader = asyncio.StreamReader()
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -74,6 +79,8 @@ async def attend(venue: Exchange, name: str, *, as_json: bool, with_parent: bool
             parent.cancel()
         else:
             await done.wait()
+        if telling is not None:
+            telling.cancel()
     return 0
 
 

@@ -38,6 +38,7 @@ cdef class OrderBook(Book):
         readonly int64_t ts_verified_ns   # our wall clock when REST last confirmed the book
         readonly bint strict              # False: a stream without begin may skip versions
         readonly int64_t frames, stale, gaps, repairs, snapshots, crossings, overflows
+        readonly str doubt                # why a LIVE book is not trusted now; None when it is
         bint ranged                       # the stream has delivered `begin`
         bint crossed                      # the last applied frame left bid >= ask
         public list listeners             # core/listener.Listener objects that receive this book

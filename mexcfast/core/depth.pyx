@@ -7,6 +7,7 @@
                                           +------------------------ REPAIRING <--+ late frame arrive
                                                                        gap
     reset() leads back to INIT from anywhere (a reconnect), stop() to STOPPED.
+    suspect() leaves the state and says why a LIVE book is not to be trusted; a frame ends that.
 
 One rule for every frame, where a bare version is the range version..version:
     end <= local            stale
@@ -22,14 +23,16 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
-from mexcfast.core.book cimport ASK, BID, Book
+from mexcfast.core.book cimport Book
 from mexcfast.core.frame cimport (
     Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
     number_of,
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.side cimport ASK, BID
 from mexcfast.core.tap cimport (
-    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPENDED, Tap, VERIFIED,
+    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPECTED, SUSPENDED, Tap,
+    UNSUSPECTED, VERIFIED,
 )
 
 from mexcfast.errors import BookError, FrameError
@@ -42,15 +45,18 @@ cdef class OrderBook(Book):
 
     symbol: the venue's name, for example "BTC_USDT".
     strict: False accepts a stream of single-version frames that skips versions (protocol.md 10.2).
+    storage: how levels are kept (core/side). "auto" takes a ladder of ticks for a side where most
+    levels are within reach of one, "ladder" wherever there is a tick, "arrays" never.
 
     Prices read as floats, quantities are contracts. `state`, `version`, `ts_venue_ms`, `ts_recv_ns`
     and `ts_verified_ns` say how far to trust it; while it is not LIVE the last good levels stay
     readable. Frames with other symbols are refused with BookError.
     """
 
-    def __init__(self, str symbol not None, *, bint strict=True):
+    def __init__(self, str symbol not None, *, bint strict=True, str storage not None="auto"):
         if not symbol:
             raise BookError("symbol is empty; allowed: a contract's name such as BTC_USDT")
+        self.want_storage(storage)
         self.symbol = symbol
         self.name = symbol.encode()
         self.strict = strict
@@ -69,8 +75,8 @@ cdef class OrderBook(Book):
 
     @property
     def is_live(self):
-        """Whole, current and not crossed."""
-        return self.state == LIVE and not self.crossed
+        """Whole, current, not crossed and not in doubt."""
+        return self.state == LIVE and not self.crossed and self.doubt is None
 
     @property
     def is_crossed_now(self):
@@ -148,6 +154,17 @@ cdef class OrderBook(Book):
         m.decode_object(data)
         return CHANGES[<int>self._commits(m, ts_recv_ns)]
 
+    def suspect(self, str why not None):
+        """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
+        self._note(SUSPECTED, why, 0)
+        if self.state != STOPPED:
+            self.doubt = why
+
+    def trust(self):
+        """The stream has spoken, or was shown to have had nothing to say."""
+        self._note(UNSUSPECTED, b"", 0)
+        self.doubt = None
+
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
         self._note(RESET, b"", 0)
@@ -159,12 +176,14 @@ cdef class OrderBook(Book):
         self.ts_verified_ns = 0
         self.ranged = False
         self.crossed = False
+        self.doubt = None
         self.state = INIT
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
         self._note(SUSPENDED, b"", 0)
         self._forget_pending()
+        self.doubt = None
         if self.state != STOPPED:
             self.state = SYNCING
 
@@ -191,6 +210,7 @@ cdef class OrderBook(Book):
         """No more frames are wanted; the last levels stay readable."""
         self._note(BOOK_STOPPED, b"", 0)
         self._forget_pending()
+        self.doubt = None
         self.state = STOPPED
 
     cdef Message _message(self):
@@ -235,14 +255,15 @@ cdef class OrderBook(Book):
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
         """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
-        if self.prepare(asks, n_asks, bids, n_bids):
+        cdef int status = self.prepare(asks, n_asks, bids, n_bids)
+        if status > 0:
             # The frame is lost, and commits would bring the same levels: a snapshot is next.
             self._forget_pending()
             self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
                              f"{self.price_scale} price and {self.quantity_scale} quantity "
                              "decimals")
-        if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
+        if status or self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
         self.put_all(ASK, asks, n_asks)
         self.put_all(BID, bids, n_bids)
@@ -452,6 +473,7 @@ cdef class OrderBook(Book):
         self.quantity_scale = fresh.quantity_scale
         self.put_all(ASK, m.asks, m.n_asks)
         self.put_all(BID, m.bids, m.n_bids)
+        self.choose_storage()
         self.snapshots += 1
         self.version = version
         if ts_ms >= 0:

@@ -14,7 +14,7 @@ from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message
 
 cdef enum:
-    ABI = 3
+    ABI = 5
 
 # Call once in a module that cimports mexcfast: refuses to run against other vtables.
 cdef inline int check_abi() except -1:
@@ -40,3 +40,5 @@ cdef class Listener:
     cpdef on_reconnected(self, object connection, int64_t down_ns)
     # The venue refused one of your topics. topic: core/topics.Topic; why: the venue's text.
     cpdef on_refused(self, object topic, str why)
+    # Anything that happened to your sockets, topics and books: one of core/stream_events.
+    cpdef on_stream_event(self, object event)

@@ -40,6 +40,10 @@ cdef class Listener:
     cpdef on_refused(self, object topic, str why):
         """The venue refused one of your topics. topic: core/topics.Topic; why: the venue's text."""
 
+    cpdef on_stream_event(self, object event):
+        """Anything that happened to your sockets, topics and books, the above included. event: one
+        of core/stream_events."""
+
 
 def overrides(Listener listener not None, str hook not None):
     """Whether the listener's class has its own `hook`."""

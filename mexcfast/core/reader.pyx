@@ -4,8 +4,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
+from mexcfast.core.arbiter cimport Arbiter, NEW, PARTLY, Verdict
 from mexcfast.core.depth cimport (
-    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, State,
+    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, STALE, State,
 )
 from mexcfast.core.events cimport Event, event_from
 from mexcfast.core.frame cimport (
@@ -13,7 +14,8 @@ from mexcfast.core.frame cimport (
 )
 from mexcfast.core.listener cimport Listener
 from mexcfast.core.tap cimport (
-    BOOK_ATTACHED, BOOK_DETACHED, FORGOTTEN, LISTENED, SETTLED, Tap,
+    ARBITRATED, BOOK_ATTACHED, BOOK_DETACHED, CALLED, FORGOTTEN, LISTENED, RETURNED, SETTLED, Tap,
+    TRUSTED,
 )
 
 from mexcfast.core.channels import CHANNELS
@@ -83,6 +85,37 @@ cdef class Route:
             found += [each for each in self._book.listeners if each not in found]
         return found
 
+    def arbitrate(self, str channel not None, Arbiter arbiter, int path=0):
+        """Ask the arbiter before a channel's frames are delivered; None: deliver them all again.
+
+        path: what the arbiter's join() gave for this socket. A book gets every frame in any case,
+        its versions decide; frame listeners do not.
+        Raises ValueError for a channel that core/channels does not list.
+        """
+        if channel not in TAGS:
+            raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
+        known = dict(self.arbiters or ())
+        if arbiter is None:
+            known.pop(TAGS[channel], None)
+        else:
+            known[TAGS[channel]] = (arbiter, path)
+        if self.reader is not None and self.reader.tap is not None:
+            self.reader.tap.note(ARBITRATED, self.reader.tap_source, self._arbitration(
+                channel, arbiter, path))
+        self.arbiters = known or None
+        self.depth_arbiter, self.depth_path = known.get(TAG_DEPTH) or (None, 0)
+
+    def _arbitration(self, str channel, Arbiter arbiter, int path):
+        if arbiter is None:
+            return f"{channel} {self.symbol}"
+        return (f"{channel} {self.symbol} {id(arbiter)} {path} {arbiter.joined_ns(path)} "
+                f"{arbiter.capacity} {arbiter.horizon_ns}")
+
+    def arbitrations(self):
+        """What arbitrate() was told, as the tape has it."""
+        return [self._arbitration(CHANNELS[tag].name, arbiter, path)
+                for tag, (arbiter, path) in (self.arbiters or {}).items()]
+
     def forget_receipts(self):
         """Start the silence clocks anew: another socket delivers from now on."""
         self.last_recv_ns = {}
@@ -93,8 +126,8 @@ cdef class Reader:
     """Parses frames and calls hooks.
 
     control: an object with on_control(event) for acknowledgements, errors and pongs,
-    on_need(book, change) when a book wants commits or a snapshot, and on_fault(error, where) for
-    refused frames and faults of listeners.
+    on_need(book, change) when a book wants commits or a snapshot, on_trusted(book) when a frame
+    ended a doubt, and on_fault(error, where) for refused frames and faults of listeners.
     """
 
     def __init__(self, control):
@@ -205,6 +238,15 @@ cdef class Reader:
                           f"{book.tap_number} {<int>old} {<int>change}".encode())
         self._settle(book, old, change)
 
+    def trust(self, OrderBook book not None):
+        """The book is no longer in doubt; listeners see it when it is LIVE."""
+        if self.tap is not None and book.tap is self.tap:
+            self.tap.note(TRUSTED, self.tap_source, str(book.tap_number))
+        if book.doubt is not None:
+            book.doubt = None
+            if book.state == LIVE:
+                self._book_moved(book)
+
     cdef int feed(self, const char* text, Py_ssize_t size, int64_t ts_recv_ns) except -1:
         cdef Message m = self.message
         self.frames += 1
@@ -252,7 +294,12 @@ cdef class Reader:
             self.unrouted += 1
             return 0
         route.depth_recv_ns = ts_recv_ns
-        if route.depth_frame_listeners is not None:
+        if route.depth_arbiter is not None and route.depth_arbiter.admit(
+                m, route.depth_path, ts_recv_ns) != NEW:
+            self.arbitrated += 1
+            if route.book is None:
+                return 0
+        elif route.depth_frame_listeners is not None:
             self._frames_to(route.depth_frame_listeners, m, ts_recv_ns)
         book = route._book
         if book is None:
@@ -264,14 +311,21 @@ cdef class Reader:
             self.malformed += 1
             self._fault(fault, "book")
             return self._settle(book, old, NEED_SNAPSHOT)     # the frame is lost
+        if book.doubt is not None:
+            book.doubt = None
+            self._called(b"on_trusted")
+            self.control.on_trusted(book)
+            self._returned()
+            if change == STALE and book.state == LIVE:
+                return self._book_moved(book)    # nobody was told of it while it was in doubt
         if change == APPLIED and old == LIVE and book.state == LIVE:
             return self._book_moved(book)
         return self._settle(book, old, change)
 
     cdef int _book_moved(self, OrderBook book) except -1:
         for listener in book.listeners:
-            if book.state != LIVE or book.crossed:
-                break             # the hook before changed it
+            if book.state != LIVE or book.crossed or book.doubt is not None:
+                break             # the hook before changed it, or its stream has not spoken
             try:
                 (<Listener>listener).on_book(book)
             except Exception as fault:
@@ -281,8 +335,14 @@ cdef class Reader:
     cdef int _settle(self, OrderBook book, State old, Change change) except -1:
         cdef State new = book.state
         if change == NEED_REPAIR or change == NEED_SNAPSHOT:
+            self._called(b"on_need")
             self.control.on_need(book, change)
+            self._returned()
         if new != old:
+            if self.on_state is not None:
+                self._called(b"on_state")
+                self.on_state(book, old, new)
+                self._returned()
             for listener in book.listeners:
                 try:
                     (<Listener>listener).on_book_state(book, old, new)
@@ -301,10 +361,16 @@ cdef class Reader:
             self.unknown += 1
         if is_control:
             event = event_from(m, ts_recv_ns)
+            self._called(b"on_control")
             self.control.on_control(event)
+            self._returned()
         tag = TAG_NUMBERS[0 if m.tag == TAG_REPLY else m.tag]
         while route is not None:
             route.last_recv_ns[tag] = ts_recv_ns
+            if route.arbiters is not None and m.tag != TAG_DEPTH and tag in route.arbiters:
+                m = self._arbitrate(route.arbiters[tag], m, ts_recv_ns)
+                if m is None:
+                    return 0
             listeners = route.frame_listeners.get(tag)
             if listeners is not None:
                 heard = True
@@ -324,6 +390,30 @@ cdef class Reader:
             route = self._find(m.symbol_text, m.symbol_size)
         if not heard and not is_control:
             self.unrouted += 1
+        return 0
+
+    cdef Message _arbitrate(self, tuple arbitration, Message m, int64_t ts_recv_ns):
+        cdef Arbiter arbiter = <Arbiter>arbitration[0]
+        cdef Verdict verdict = arbiter.admit(m, arbitration[1], ts_recv_ns)
+        cdef Message part
+        if verdict == NEW:
+            return m
+        self.arbitrated += 1
+        if verdict != PARTLY:
+            return None
+        part = Message()
+        part.decode_object(arbiter.remainder)
+        return part
+
+    # What the pool does inside these calls stands between the two on the tape.
+    cdef int _called(self, bytes what) except -1:
+        if self.tap is not None:
+            self.tap.note(CALLED, self.tap_source, what)
+        return 0
+
+    cdef int _returned(self) except -1:
+        if self.tap is not None:
+            self.tap.note(RETURNED, self.tap_source, b"")
         return 0
 
     cdef int _fault(self, object fault, str where) except -1:

@@ -3,14 +3,16 @@
 target = access key + request time in ms + parameter string; signature = hex(HMAC(secret, target)).
 Source: protocol.md 3.2, 8.1; worked examples in tests/data/signing.jsonl.
 
-The hash is libcrypto's. HMAC's two pads are hashed once, at construction; a signature then starts
-from copies of the two saved states (performance.md 3). The access key opens every target, so it is
-part of the saved inner state.
+The hash is libcrypto's. HMAC's two pads are hashed once, at construction; a signature starts from
+copies of the two saved states. The access key opens every target: its whole blocks are part of the
+saved inner state, its rest waits in `_head`. The padding is laid out here and only libcrypto's
+block function is called: SHA256_Update and SHA256_Final together cost as much as one block.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
-from libc.stdint cimport int64_t
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 cimport cython
 
@@ -21,9 +23,27 @@ from mexcfast.errors import ConfigError, IntentError
 
 cdef extern from "openssl/sha.h" nogil:
     int SHA256_Init(SHA256_CTX* state)
-    int SHA256_Update(SHA256_CTX* state, const void* data, size_t size)
-    int SHA256_Final(unsigned char* digest, SHA256_CTX* state)
+    void SHA256_Transform(SHA256_CTX* state, const unsigned char* block64)
     unsigned char* SHA256(const unsigned char* data, size_t size, unsigned char* digest)
+
+cdef extern from *:
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define mexcfast_big32(x) (x)
+    #define mexcfast_big64(x) (x)
+    #define mexcfast_little64(x) __builtin_bswap64(x)
+    #else
+    #define mexcfast_big32(x) __builtin_bswap32(x)
+    #define mexcfast_big64(x) __builtin_bswap64(x)
+    #define mexcfast_little64(x) (x)
+    #endif
+    """
+    uint32_t mexcfast_big32(uint32_t x) nogil
+    uint64_t mexcfast_big64(uint64_t x) nogil
+    uint64_t mexcfast_little64(uint64_t x) nogil
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 highest)
 
 cdef extern from "openssl/crypto.h" nogil:
     void OPENSSL_cleanse(void* memory, size_t size)
@@ -34,23 +54,88 @@ ABI = SIGN_ABI
 cdef int64_t FIRST_MS = 1_000_000_000_000
 cdef int64_t LAST_MS = 9_999_999_999_999
 
-cdef const char* HEX = "0123456789abcdef"
 cdef const char* HEX_UPPER = "0123456789ABCDEF"
+
+
+@cython.cdivision(True)  # the operands are never negative, so C division is Python's
+cdef inline uint64_t eight_digits(uint32_t number) noexcept nogil:
+    """A number below 10**8 as 8 digits, the first in the lowest byte.
+
+    All digits at once: halves of 4, then of 2, then of 1, each division a multiplication that is
+    exact for numbers so small.
+    """
+    cdef uint64_t x = <uint64_t>(number // 10_000) | (<uint64_t>(number % 10_000) << 32)
+    cdef uint64_t high = ((x * 10_486) >> 20) & 0x0000007F0000007FULL
+    x = high | ((x - 100 * high) << 16)
+    high = ((x * 103) >> 10) & 0x000F000F000F000FULL
+    x = high | ((x - 10 * high) << 8)
+    return x | 0x3030303030303030ULL
 
 
 @cython.cdivision(True)  # the operands are never negative, so C division is Python's
 cdef int write_millis(int64_t timestamp_ms, char* out13) noexcept nogil:
     """Write a checked millisecond time as 13 digits."""
+    cdef uint64_t high = mexcfast_little64(
+        eight_digits(<uint32_t>(timestamp_ms // 100_000_000)) >> 24)
+    cdef uint64_t low = mexcfast_little64(
+        eight_digits(<uint32_t>(timestamp_ms % 100_000_000)))
+    memcpy(out13, &high, 5)
+    memcpy(out13 + 5, &low, 8)
+    return 0
+
+
+cdef inline int write_hex(const SHA256_CTX* state, char* out64) noexcept nogil:
+    """The digest's 64 lower-case digits, a word at a time."""
+    cdef uint64_t x
     cdef int i
-    for i in range(12, -1, -1):
-        out13[i] = <char>(48 + timestamp_ms % 10)
-        timestamp_ms //= 10
+    for i in range(8):
+        x = state.h[i]
+        x = (x | (x << 16)) & 0x0000FFFF0000FFFFULL
+        x = (x | (x << 8)) & 0x00FF00FF00FF00FFULL
+        x = (x | (x << 4)) & 0x0F0F0F0F0F0F0F0FULL         # a byte for each digit
+        x += 0x3030303030303030ULL + (((x + 0x0606060606060606ULL) >> 4)
+                                      & 0x0101010101010101ULL) * 39    # a to f
+        x = mexcfast_big64(x)
+        memcpy(out64 + 8 * i, &x, 8)
+    return 0
+
+
+cdef inline int write_words(const SHA256_CTX* state, uint8_t* out32) noexcept nogil:
+    """The state as SHA-256 writes it: big-endian words."""
+    cdef uint32_t word
+    cdef int i
+    for i in range(8):
+        word = mexcfast_big32(state.h[i])
+        memcpy(out32 + 4 * i, &word, 4)
+    return 0
+
+
+cdef inline int close_blocks(SHA256_CTX* state, uint8_t* block, Py_ssize_t n,
+                             uint64_t total) noexcept nogil:
+    """Hash the last n < 128 bytes in block (192 bytes of room) with SHA-256's padding.
+
+    total: bytes hashed in all, these included.
+    """
+    cdef Py_ssize_t end = 64 if n < 56 else (128 if n < 120 else 192)
+    cdef uint64_t bits = mexcfast_big64(total << 3)
+    memset(block + n, 0, end - n)
+    block[n] = 0x80
+    memcpy(block + end - 8, &bits, 8)
+    SHA256_Transform(state, block)
+    if end > 64:
+        SHA256_Transform(state, block + 64)
+        if end > 128:
+            SHA256_Transform(state, block + 128)
     return 0
 
 
 cdef int refuse_time(int64_t timestamp_ms) except -1 with gil:
-    raise IntentError("timestamp_ms", timestamp_ms,
-                      "milliseconds since 1970 with 13 digits (not seconds, not nanoseconds)")
+    raise bad_time(timestamp_ms)
+
+
+cdef object bad_time(object timestamp_ms):
+    return IntentError("timestamp_ms", timestamp_ms,
+                       "milliseconds since 1970 with 13 digits (not seconds, not nanoseconds)")
 
 
 @cython.final
@@ -75,18 +160,25 @@ cdef class Signer:
             SHA256(<const unsigned char*> key, size, pad)
         else:
             memcpy(pad, key, size)
+        SHA256_Init(&self._inner)
+        SHA256_Init(&self._outer)
         for i in range(64):
             block[i] = pad[i] ^ 0x36
-        SHA256_Init(&self._inner)
-        SHA256_Update(&self._inner, block, 64)
+        SHA256_Transform(&self._inner, block)
         for i in range(64):
             block[i] = pad[i] ^ 0x5C
-        SHA256_Init(&self._outer)
-        SHA256_Update(&self._outer, block, 64)
+        SHA256_Transform(&self._outer, block)
         OPENSSL_cleanse(pad, 64)
         OPENSSL_cleanse(block, 64)
         key = PyUnicode_AsUTF8AndSize(self.access_key, &size)
-        SHA256_Update(&self._inner, key, size)
+        self._hashed = 64
+        while size >= 64:
+            SHA256_Transform(&self._inner, <const unsigned char*> key)
+            self._hashed += 64
+            key += 64
+            size -= 64
+        memcpy(self._head, key, size)
+        self._head_size = size
 
     def __dealloc__(self):
         OPENSSL_cleanse(&self._inner, sizeof(SHA256_CTX))
@@ -100,24 +192,36 @@ cdef class Signer:
         Raises IntentError when timestamp_ms does not have 13 digits.
         """
         cdef SHA256_CTX state
-        cdef unsigned char digest[32]
-        cdef char digits[13]
-        cdef int i
+        cdef uint8_t block[192]
+        cdef Py_ssize_t n = self._head_size
+        cdef Py_ssize_t part
+        cdef uint64_t total = self._hashed + n + 13 + size
         if timestamp_ms < FIRST_MS or timestamp_ms > LAST_MS:
             refuse_time(timestamp_ms)
-        write_millis(timestamp_ms, digits)
-        state = self._inner
-        SHA256_Update(&state, digits, 13)
+        memcpy(state.h, self._inner.h, 32)
+        memcpy(block, self._head, 64)
+        write_millis(timestamp_ms, <char*> block + n)
+        n += 13
+        if n + size >= 128:         # else all of it fits the blocks that close the hash
+            part = 128 - n
+            memcpy(block + n, payload, part)
+            SHA256_Transform(&state, block)
+            SHA256_Transform(&state, block + 64)
+            payload += part
+            size -= part
+            n = 0
+            while size >= 64:
+                SHA256_Transform(&state, <const unsigned char*> payload)
+                payload += 64
+                size -= 64
         if size > 0:
-            SHA256_Update(&state, payload, size)
-        SHA256_Final(digest, &state)
-        state = self._outer
-        SHA256_Update(&state, digest, 32)
-        SHA256_Final(digest, &state)
-        OPENSSL_cleanse(&state, sizeof(SHA256_CTX))
-        for i in range(32):
-            out64[2 * i] = HEX[digest[i] >> 4]
-            out64[2 * i + 1] = HEX[digest[i] & 15]
+            memcpy(block + n, payload, size)
+        close_blocks(&state, block, n + size, total)
+        # The outer hash: one block, 32 bytes behind the pad. It overwrites what came of the key.
+        write_words(&state, block)
+        memcpy(state.h, self._outer.h, 32)
+        close_blocks(&state, block, 32, 96)
+        write_hex(&state, out64)
         return 0
 
     def sign(self, timestamp_ms, payload=b""):
@@ -126,8 +230,9 @@ cdef class Signer:
         timestamp_ms: the digits also sent as Request-Time.
         payload: POST: the exact body; GET and DELETE: canonical_query(params). str is UTF-8.
         """
-        cdef char out[64]
         cdef const char* data
+        cdef int64_t now_ms = checked_time(timestamp_ms)
+        cdef object signature
         cdef Py_ssize_t size = 0
         if isinstance(payload, bytes):
             data = PyBytes_AS_STRING(payload)
@@ -136,8 +241,9 @@ cdef class Signer:
             data = utf8("payload", payload, &size)
         else:
             raise IntentError("payload", type(payload).__name__, "bytes or str")
-        self.sign_into(checked_time(timestamp_ms), data, size, out)
-        return PyUnicode_DecodeASCII(out, 64, NULL)
+        signature = PyUnicode_New(64, 127)      # written once, before anybody sees it
+        self.sign_into(now_ms, data, size, <char*> PyUnicode_1BYTE_DATA(signature))
+        return signature
 
     def login(self, timestamp_ms, subscribe=True):
         """The whole WebSocket login frame.
@@ -209,12 +315,15 @@ cdef const char* utf8(str field, object text, Py_ssize_t* size) except NULL:
 
 
 cdef int64_t checked_time(object timestamp_ms) except -1:
-    if isinstance(timestamp_ms, bool) or not isinstance(timestamp_ms, int):
+    """The time as an integer of 13 digits; IntentError otherwise."""
+    cdef int overflow = 0
+    cdef int64_t now_ms
+    if not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool):
         raise IntentError("timestamp_ms", timestamp_ms, "an int, in milliseconds")
-    if timestamp_ms < FIRST_MS or timestamp_ms > LAST_MS:
-        raise IntentError("timestamp_ms", timestamp_ms,
-                          "milliseconds since 1970 with 13 digits (not seconds, not nanoseconds)")
-    return timestamp_ms
+    now_ms = PyLong_AsLongLongAndOverflow(timestamp_ms, &overflow)
+    if overflow or now_ms < FIRST_MS or now_ms > LAST_MS:
+        raise bad_time(timestamp_ms)
+    return now_ms
 
 
 def canonical_query(params):

@@ -13,7 +13,11 @@ cpdef enum Kind:
     BOOK_ATTACHED = 6     # "book strict described symbol": the contract's frames go into this book
     BOOK_DETACHED = 7     # symbol
     SETTLED = 8           # "book old change": Reader.settle
-    TOLD = 9              # JSON: a hook about the connection, with its arguments
+    TOLD = 9              # JSON: what listeners and watchers were told of sockets and books
+    BOOK_ATTACHED = 6     # "book strict described symbol": its frames go into this book
+    RETURNED = 11
+    ARBITRATED = 12       # "channel symbol [arbiter path joined_ns capacity horizon_ns]"
+    TRUSTED = 13          # book: Reader.trust
     # source: the book's number
     EXPECTED = 16         # expect_snapshot
     SNAPSHOT = 17         # load_snapshot: the REST body
@@ -24,6 +28,8 @@ cpdef enum Kind:
     VERIFIED = 22
     BOOK_STOPPED = 23
     KEYFRAME = 24         # JSON: the whole book, see tape/keyframe
+    SUSPECTED = 25        # suspect: why
+    UNSUSPECTED = 26      # trust
     # source: 0
     ORDER = 32            # JSON: one request that changes something, and its answer
     LOSS = 33             # "records bytes first_ns last_ns": what did not fit the recorder's memory

@@ -10,6 +10,10 @@ class Kind(IntEnum):
     BOOK_DETACHED = 7
     SETTLED = 8
     TOLD = 9
+    CALLED = 10
+    RETURNED = 11
+    ARBITRATED = 12
+    TRUSTED = 13
     EXPECTED = 16
     SNAPSHOT = 17
     COMMITS = 18
@@ -19,6 +23,8 @@ class Kind(IntEnum):
     VERIFIED = 22
     BOOK_STOPPED = 23
     KEYFRAME = 24
+    SUSPECTED = 25
+    UNSUSPECTED = 26
     ORDER = 32
     LOSS = 33
     MARK = 34

@@ -4,7 +4,7 @@ They arrive in any order, twice, or late. So nothing here is a transition: a Tra
 facts that only ever grow, and everything else is computed from them:
 
     outcome   none < Unknown < Rejected < Accepted           what REST said of the request
-    report    the newest Order the venue has shown            by _age(), a total order
+    report    the newest Order the venue has shown            by order_age()
     fills     a set by fill id                                counted once, whatever came how often
 
     SENT ----> UNKNOWN ----> OPEN ----> FILLED | CANCELLED | REJECTED (absorbing)
@@ -79,18 +79,17 @@ def _rank(outcome: Outcome | None) -> int:
             else 2 if isinstance(outcome, Rejected) else 3)
 
 
-def _age(order: Order) -> tuple[bool, Decimal, int, int, int, int, str]:
+def order_age(order: Order) -> tuple[bool, Decimal, int, int, int, int]:
     """How far along the order's one history a report is.
 
     Each member grows along the history, so they may stand in any order; pushes without a version
-    still sort among reads that have one. The last two only make equal reports a total order: the
-    more exact average wins.
+    still sort among reads that have one. The last decides between equals: the more exact average
+    wins. Who needs a total order takes str(order) as well.
     """
     exponent = order.average_price.as_tuple().exponent
     digits = -exponent if isinstance(exponent, int) else 0
     return (order.is_final, order.filled_quantity, 0 if order.is_final else int(order.state),
-            -1 if order.version is None else order.version, order.ts_updated_ms, digits,
-            str(order))
+            -1 if order.version is None else order.version, order.ts_updated_ms, digits)
 
 
 class TrackedOrder:
@@ -211,7 +210,7 @@ class TrackedOrder:
         known = self.report
         if known is not None and known.is_final and order.state != known.state:
             return          # absorbed
-        if known is None or _age(order) > _age(known):
+        if known is None or (order_age(order), str(order)) > (order_age(known), str(known)):
             self.report = order
 
     def _take_fill(self, fill: Fill) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import picows
 
-from mexcfast.core.depth import Change, OrderBook
+from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Acknowledgement, Event, Pong, RequestError
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import TAGS, Reader
@@ -84,6 +84,8 @@ class Keeper(Protocol):
     def on_connection_lost(self, connection: Connection, why: str) -> None: ...
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None: ...
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None: ...
+    def on_state(self, connection: Connection, book: OrderBook, old: State,
+                 new: State) -> None: ...
 
 
 @dataclass(slots=True)
@@ -127,7 +129,9 @@ class Connection:
         self._window = Window(settings.messages_per_second, SECOND)
         self._asked: deque[_Asked] = deque()
         self._ping_sent_ns: int | None = None
-        self._lost_ns = 0
+        self._lost_ns = time.monotonic_ns()
+        self._opened_ns = 0
+        self.reader.on_state = self._on_state
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -155,6 +159,11 @@ class Connection:
     def is_open(self) -> bool:
         """Frames can be sent now."""
         return self.state is ConnectionState.OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        """Stopped for good."""
+        return self.state is ConnectionState.CLOSED
 
     def add(self, topic: Topic) -> None:
         """Subscribe now or as soon as the socket is open; again after every reconnect."""
@@ -281,7 +290,6 @@ class Connection:
         for topic in self.topics:
             self.topics[topic] = TopicState.WAITING
         self._gone.set()
-        log.warning("%s: lost: %s", self.name, self.lost_because)
         self._keeper.on_connection_lost(self, self.lost_because)
 
     # -- what the stream calls --------------------------------------------------------------------
@@ -291,6 +299,7 @@ class Connection:
         self._stream = stream
         self.state = ConnectionState.OPEN
         self.opened += 1
+        self._opened_ns = time.monotonic_ns()
         self.lost_because = "closed by the peer"
         self._wake_sender.set()
         for route in self.reader.routes.values():
@@ -299,14 +308,17 @@ class Connection:
             self.send(self._login(), "login")
         for topic in self.topics:
             self._ask_for(topic)
-        if self.opened > 1:
-            log.info("%s: reconnected after %.3f s", self.name, self.down_ns / SECOND)
         self._keeper.on_connection_open(self)
 
     @property
     def down_ns(self) -> int:
-        """Nanoseconds since the last loss; 0 before the first."""
-        return time.monotonic_ns() - self._lost_ns if self._lost_ns else 0
+        """Nanoseconds since the last loss, or since it was made."""
+        return time.monotonic_ns() - self._lost_ns
+
+    @property
+    def lived_ns(self) -> int:
+        """Nanoseconds since the socket opened; 0 before the first one."""
+        return time.monotonic_ns() - self._opened_ns if self._opened_ns else 0
 
     def on_closed(self, stream: Stream) -> None:
         """The socket is gone, whoever closed it."""
@@ -319,6 +331,12 @@ class Connection:
     def on_need(self, book: OrderBook, change: Change) -> None:
         """A book wants commits or a snapshot."""
         self._keeper.on_need(self, book, change)
+
+    def on_trusted(self, book: OrderBook) -> None:
+        """A frame ended the doubt about a book."""
+
+    def _on_state(self, book: OrderBook, old: State, new: State) -> None:
+        self._keeper.on_state(self, book, old, new)
 
     def on_control(self, event: Event) -> None:
         """An acknowledgement, an error or a pong."""
@@ -347,8 +365,6 @@ class Connection:
         if asked.topic in self.topics and asked.method.startswith("sub."):
             self.topics[asked.topic] = TopicState.REFUSED if refusal else TopicState.LIVE
         if refusal:
-            log.warning("%s: %s %s refused: %s", self.name, asked.method, asked.topic or "",
-                        refusal)
             self._keeper.on_topic_refused(self, asked.topic, refusal)
 
     def _check_acknowledgements(self, now_ns: int) -> None:

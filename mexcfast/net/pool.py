@@ -7,22 +7,27 @@ back the book starts again from a new snapshot.
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
-from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.listener import Listener
-from mexcfast.core.sign import Signer
+from mexcfast.core.stream_events import (
+    Connected,
+    Degraded,
+    Disconnected,
+    Gap,
+    Live,
+    Reconnected,
+    Refused,
+    Repairing,
+)
 from mexcfast.core.topics import Topic
-from mexcfast.errors import BookError, MexcfastError, VenueError
+from mexcfast.errors import BookError, VenueError
 from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
+from mexcfast.net.notices import Notices, Watcher, call
 from mexcfast.net.repair import Fetch, Repairer
-
-log = logging.getLogger("mexcfast.net")
-
-PERSONAL = tuple(row.name for row in CHANNELS if row.name.startswith("push.personal."))
 
 
 class Pool:
@@ -37,23 +42,28 @@ class Pool:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
         self.connections: list[Connection] = []
-        self.private: Connection | None = None
         self.books: dict[str, OrderBook] = {}
-        self.repairer = Repairer(fetch)
+        self.repairer = Repairer(fetch, self.on_repair)
         self.refusals: dict[Topic | None, str] = {}
+        self.recorder: Any = None                    # tape.Recorder while one is running
+        self.at_close: set[Callable[[], None]] = set()   # feeds that end with the streams
+        self.notices = Notices()
         self._homes: dict[Topic, Connection] = {}
+        self._live_ns: dict[OrderBook, int] = {}     # when it stopped being LIVE, or was wanted
         self._listeners: dict[Topic, list[Listener]] = {}
-        self.recorder: Any = None                # tape.Recorder while one is running
-        self.at_close: set[Callable[[], None]] = set()
         self._kept: set[Topic] = set()
         self._stream_class = stream_class
+
+    def watch(self, callback: Watcher) -> Callable[[], None]:
+        """Call back with every core/stream_events event; returns a function that ends it."""
+        return self.notices.watch(callback)
 
     # -- subscribing ------------------------------------------------------------------------------
 
     def subscribe(self, listener: Listener, topic: Topic) -> None:
         """Send a topic's frames to a listener, subscribing when it is the first.
 
-        Public topics only; private pushes come with login(). A depth topic keeps a book as well;
+        Public topics only; private pushes: net/private. A depth topic keeps a book as well;
         BookError when the contract's book is kept by depth of another kind.
         """
         other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
@@ -71,6 +81,7 @@ class Pool:
         if topic.channel == "depth":
             if route.book is None:
                 route.book = self.books.setdefault(topic.symbol, OrderBook(topic.symbol))
+                self._live_ns[route.book] = time.monotonic_ns()
             if listener not in route.book.listeners:
                 route.book.listeners = [*route.book.listeners, listener]
         home.reader.listen(topic.push, topic.symbol, listener)
@@ -99,6 +110,7 @@ class Pool:
         if topic.channel == "depth" and route.book is not None:
             self.repairer.forget(route.book)
             route.book.stop()
+            self._live_ns.pop(route.book, None)
             route.book = None
             self.books.pop(topic.symbol, None)
 
@@ -125,39 +137,15 @@ class Pool:
         if self.state_of(topic) is TopicState.REFUSED:
             raise VenueError(None, f"{topic} was refused: {self.refusals.get(topic, '')}")
 
-    async def login(self, signer: Signer, clock_ms: Callable[[], int], listener: Listener) -> None:
-        """Open the private socket, send its events to the listener, wait for the venue's yes.
-
-        clock_ms: the time to sign with. Raises AuthenticationError when the keys are refused, now
-        and on every later call; a dead venue is waited for.
-        """
-        if self.private is None:
-            self.private = Connection(
-                "private", self.ws_url, self, self.settings,
-                login=lambda: signer.login(clock_ms()), stream_class=self._stream_class)
-            if self.recorder is not None:
-                self.recorder.adopt(self.private, True)
-            self.private.start()
-        for channel in PERSONAL:
-            self.private.reader.listen(channel, "", listener)
-        await self.private.logged_in.wait()
-        if self.private.login_error is not None:
-            raise self.private.login_error
-
     async def close(self) -> None:
         """Close every socket; books stay readable and are STOPPED."""
         await self.repairer.close()
-        for connection in [*self.connections, *([self.private] if self.private else [])]:
+        for connection in self.connections:
             await connection.close()
         for book in self.books.values():
             book.stop()
         for tell in list(self.at_close):
             tell()
-
-    def sources(self) -> list[tuple[Connection, bool]]:
-        """Every socket, and whether it is the private one."""
-        found = [(connection, False) for connection in self.connections]
-        return found if self.private is None else [*found, (self.private, True)]
 
     def distrust(self, book: OrderBook, why: str) -> None:
         """A book was found to be wrong: flag it at once and mend it from a snapshot."""
@@ -165,7 +153,8 @@ class Pool:
         if topic is None or self.books.get(book.symbol) is not book:
             return
         home = self._homes[topic]
-        log.warning("%s: not trusted any more at version %d: %s", book.symbol, book.version, why)
+        self.notices.tell(Degraded(ts_ns=time.time_ns(), connection=home.name, topic=topic,
+                                   why=why, silent_ns=0), list(self._listeners.get(topic, ())))
         old = book.state
         book.suspend()
         home.reader.settle(book, old, Change.STALE)
@@ -195,15 +184,18 @@ class Pool:
             book.expect_snapshot()
             connection.reader.settle(book, old, Change.STALE)
             self.repairer.mend(connection, book)
+        listeners = connection.listeners()
+        now_ns, down_ns = time.time_ns(), connection.down_ns
         if connection.opened == 1:
-            self._record(connection, "connected")
-            for listener in connection.listeners():
-                self._tell(listener.on_connected, connection.name)
+            for listener in listeners:
+                call(listener.on_connected, connection.name)
+            self.notices.tell(Connected(ts_ns=now_ns, connection=connection.name,
+                                        took_ns=connection.down_ns), listeners)
         else:
-            down_ns = connection.down_ns
-            self._record(connection, "reconnected", down_ns)
-            for listener in connection.listeners():
-                self._tell(listener.on_reconnected, connection.name, down_ns)
+            for listener in listeners:
+                call(listener.on_reconnected, connection.name, down_ns)
+            self.notices.tell(Reconnected(ts_ns=now_ns, connection=connection.name,
+                                          down_ns=down_ns), listeners)
 
     def on_connection_lost(self, connection: Connection, why: str) -> None:
         """Books on it are readable but not LIVE until it is back."""
@@ -211,9 +203,11 @@ class Pool:
             old = book.state
             book.suspend()
             connection.reader.settle(book, old, Change.STALE)
-        self._record(connection, "disconnected", why)
-        for listener in connection.listeners():
-            self._tell(listener.on_disconnected, connection.name, why)
+        listeners = connection.listeners()
+        for listener in listeners:
+            call(listener.on_disconnected, connection.name, why)
+        self.notices.tell(Disconnected(ts_ns=time.time_ns(), connection=connection.name, why=why,
+                                       lived_ns=connection.lived_ns), listeners)
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
         """Keep the reason where users look for it, and tell who wanted the topic.
@@ -228,30 +222,36 @@ class Pool:
                 old = book.state
                 book.stop()
                 connection.reader.settle(book, old, Change.STALE)
-        if topic is not None:
-            self._record(connection, "refused", topic, why)
-            for listener in list(self._listeners.get(topic, ())):
-                self._tell(listener.on_refused, topic, why)
+        listeners = list(self._listeners.get(topic, ())) if topic is not None else []
+        for listener in listeners:
+            call(listener.on_refused, topic, why)
+        self.notices.tell(Refused(ts_ns=time.time_ns(), connection=connection.name, topic=topic,
+                                  why=why), listeners)
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
         """A book reported a gap or lost its footing."""
-        log.info("%s: %s at version %d, missing %s", book.symbol, change.name, book.version,
-                 book.missing)
         self.repairer.mend(connection, book)
 
-    def _record(self, connection: Connection, what: str, *details: object) -> None:
-        if self.recorder is not None:
-            self.recorder.told(connection, what, *details)
+    def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
+        """Tell of gaps and of books that are LIVE again."""
+        now_ns, name = time.time_ns(), connection.name
+        if old is State.LIVE:
+            self._live_ns[book] = time.monotonic_ns()
+        if new is State.REPAIRING and book.missing is not None:
+            first, last = book.missing
+            self.notices.tell(Gap(ts_ns=now_ns, connection=name, symbol=book.symbol, first=first,
+                                  last=last), book.listeners)
+        elif new is State.LIVE:
+            since_ns = self._live_ns.get(book, time.monotonic_ns())
+            self.notices.tell(Live(ts_ns=now_ns, connection=name, symbol=book.symbol,
+                                   version=book.version,
+                                   after_ns=time.monotonic_ns() - since_ns), book.listeners)
+
+    def on_repair(self, connection: Connection, book: OrderBook, by: str) -> None:
+        """A request that will mend a book is about to leave."""
+        self.notices.tell(Repairing(ts_ns=time.time_ns(), connection=connection.name,
+                                    symbol=book.symbol, by=by), book.listeners)
 
     @staticmethod
     def _books_of(connection: Connection) -> list[OrderBook]:
         return [r.book for r in connection.reader.routes.values() if r.book is not None]
-
-    @staticmethod
-    def _tell(hook: Any, *args: Any) -> None:
-        try:
-            hook(*args)
-        except MexcfastError as fault:
-            log.warning("listener: %s", fault)
-        except Exception:
-            log.exception("a listener's %s raised", getattr(hook, "__name__", "hook"))

@@ -26,8 +26,10 @@ FAILURE_PAUSE = 0.5              # seconds after a request that failed, doubled 
 class Repairer:
     """Mends the books of all connections."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch,
+                 on_repair: Callable[[Connection, OrderBook, str], None]) -> None:
         self._fetch = fetch
+        self._on_repair = on_repair
         self._tasks: dict[OrderBook, asyncio.Task[None]] = {}
         self.requests = {"depth": 0, "depth_commits": 0}
 
@@ -59,6 +61,7 @@ class Repairer:
             book.expect_snapshot()
             socket = connection.opened
             self.requests[name] += 1
+            self._on_repair(connection, book, name)
             try:
                 body = await self._fetch(name, book.symbol)
                 if connection.opened != socket or not connection.is_open:

@@ -491,6 +491,10 @@ class Account:
     """False: 1000, the futures account does not exist."""
     restriction: int = 0
     """6001 trading forbidden; 6002 or 6026 opening forbidden; 0 none."""
+    opening_blocked_ms: int = 0
+    """6026 for opening until the venue's clock is there."""
+    failures: deque[int] = field(default_factory=deque)
+    """Times of refused placings, while Limits.failing_orders counts them."""
     position_mode: int = HEDGE
     leverage_mode: int = 1
     """1 advanced, 2 simple: one leverage for both directions."""

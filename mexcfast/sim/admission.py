@@ -28,7 +28,8 @@ from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY, SELL
 
 if TYPE_CHECKING:
-    from mexcfast.sim.venue import Market, Venue
+    from mexcfast.sim.market import Market
+    from mexcfast.sim.venue import Venue
 
 
 class Ticket(NamedTuple):
@@ -106,6 +107,8 @@ class Admission:
             raise Refused(1002)
         if account.restriction == 6001 or (account.restriction and opens):
             raise Refused(account.restriction)
+        if opens and self.venue.clock_ms() < account.opening_blocked_ms:
+            raise Refused(6026)
         return market
 
     @staticmethod

@@ -30,6 +30,14 @@ class Reply:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A success that is a file and no JSON."""
+
+    body: bytes
+    content_type: str
+
+
 @dataclass(slots=True)
 class Call:
     """One request after the checks, as handlers see it."""

@@ -18,17 +18,25 @@ from mexcfast.sim.accounts import MARKET, ZERO, Attached
 
 #: code: (English, Chinese)
 MESSAGES: dict[int, tuple[str, str]] = {
+    400: ("Bad request", "请求错误"),
     401: ("Not logged in or login has expired", "未登录或登录已过期"),
     402: ("API Key expired, please apply again", "API Key已过期"),
+    403: ("Access denied", "拒绝访问"),
     404: ("Not found", "不存在"),
     406: ("Accessing IP is not in the whitelist", "访问IP不在白名单"),
+    429: ("Too many requests", "请求过多"),
     500: ("System internal error!", "系统内部错误"),
+    501: ("System busy", "系统繁忙"),
+    503: ("Service unavailable", "服务不可用"),
+    504: ("Gateway timeout", "网关超时"),
+    506: ("Unknown source of request", "未知的请求来源"),
     510: ("Requests are too frequent, please try again later", "请求过于频繁,请稍后再试"),
     511: ("You do not have access to the interface", "没有访问该接口的权限"),
     513: ("Invalid request, please try again later", "请求时间大于服务器时间2秒或小于10秒"),
     600: ("Param error!", "参数错误"),
     601: ("Data decoding error", "数据解析错误"),
     602: ("Confirming signature failed", "签名验证失败"),
+    603: ("Repeated request", "重复请求"),
     604: ("This function is under maintenance", "功能维护中"),
     701: ("No account read permission", "没有账户读权限"),
     702: ("No account modify permission", "没有账户修改权限"),
@@ -38,6 +46,7 @@ MESSAGES: dict[int, tuple[str, str]] = {
     1000: ("Account does not exist", "账户不存在"),
     1001: ("Contract does not exist", "合约不存在"),
     1002: ("Contract not allow place order!", "合约不允许下单"),
+    1003: ("Risk limit level error", "风险限额等级错误"),
     1004: ("Amount error", "金额错误"),
     2001: ("Order direction error", "订单方向错误"),
     2002: ("Opening type error", "开仓类型错误"),
@@ -49,6 +58,7 @@ MESSAGES: dict[int, tuple[str, str]] = {
     2008: ("Insufficient closable quantity", "可平仓数量不足"),
     2009: ("Position is not exists or closed.", "持仓不存在或已平仓"),
     2011: ("Order quantity error", "委托数量错误"),
+    2012: ("Order quantity error", "委托数量错误"),
     2013: ("Too many orders in one cancel", "撤单数量过多"),
     2014: ("Too many orders in one batch", "批量下单数量过多"),
     2015: ("Price or quantity precision error", "价格或数量精度错误"),
@@ -57,8 +67,10 @@ MESSAGES: dict[int, tuple[str, str]] = {
     2019: ("Active order or position exists", "存在委托或持仓"),
     2021: ("Leverage differs from the existing position", "杠杆与持仓不一致"),
     2022: ("Position type error", "仓位类型错误"),
+    2023: ("Positions above the maximum leverage of the new tier", "持仓超出新档位最大杠杆"),
     2024: ("Orders above the maximum leverage of the new tier", "委托超出新档位最大杠杆"),
     2025: ("Position above the maximum quantity of the new tier", "持仓超出新档位最大数量"),
+    2026: ("Leverage of cross positions cannot be changed", "全仓不支持调整杠杆"),
     2027: ("Only one of cross and isolated per direction", "同方向只能全仓或逐仓"),
     2028: ("Order quantity above the maximum", "委托数量超出最大值"),
     2029: ("Order type error", "订单类型错误"),
@@ -67,7 +79,9 @@ MESSAGES: dict[int, tuple[str, str]] = {
     2032: ("Price below the liquidation price of the long", "价格低于多仓强平价"),
     2033: ("Price above the liquidation price of the short", "价格高于空仓强平价"),
     2034: ("Batch query too large", "批量查询数量过多"),
+    2035: ("Unsupported market price level", "不支持的市价档位"),
     2036: ("Too many open orders", "委托数量超限"),
+    2037: ("Trading too frequently", "交易过于频繁"),
     2038: ("Position above the allowed quantity", "持仓超出允许数量"),
     2040: ("order not exist", "订单不存在"),
     2041: ("order state cannot be cancelled", "订单状态不可撤销"),
@@ -92,7 +106,12 @@ MESSAGES: dict[int, tuple[str, str]] = {
         "The risk limit feature has been upgraded. Please check the web page for details.",
         "风险限额功能已升级",
     ),
+    9999: ("General exception", "公共异常"),
     11444: ("This feature is not available", "功能不可用"),
+    200005: ("Identity verification is required", "需要身份认证"),
+    200006: ("Identity verification is required", "需要身份认证"),
+    300000: ("Your region is restricted", "所在地区受限"),
+    300001: ("Your region is restricted", "所在地区受限"),
 }
 
 
@@ -158,9 +177,11 @@ def signature(secret: str, access_key: str, time: str, payload: bytes = b"") -> 
     return hmac.new(secret.encode(), target, hashlib.sha256).hexdigest()
 
 
-def check_clock(time: str, window: str | None, now_ms: int, strict: bool = False) -> None:
-    """Refused(513) outside the window (3.4)."""
-    seconds = Decimal(10)
+def check_clock(
+    time: str, window: str | None, now_ms: int, strict: bool = False, usual: float = 10.0
+) -> None:
+    """Refused(513) outside the window (3.4); `usual` seconds when the request names none."""
+    seconds = Decimal(str(usual))
     if window:
         try:
             seconds = Decimal(window)

@@ -41,7 +41,8 @@ from mexcfast.sim.waiting import (
 )
 
 if TYPE_CHECKING:
-    from mexcfast.sim.venue import Market, Venue
+    from mexcfast.sim.market import Market
+    from mexcfast.sim.venue import Venue
 
 #: Refusal code to the errorCode of 11.10; others become 999.
 ERROR_CODES = {
@@ -50,6 +51,8 @@ ERROR_CODES = {
 }  # fmt: skip
 #: Most waiting plan orders of an account; above: 2016.
 MOST_PLANS = 200
+#: Waiting and finished ones kept of one account; finished ones go first.
+MOST_KEPT = 20_000
 
 One = TypeVar("One", PlanOrder, StopOrder, TrackOrder)
 
@@ -166,7 +169,10 @@ class Conditional:
                 raise Refused(5003)
 
     def _add(self, account: Account, item: One) -> One:
-        self._all.setdefault(account.uid, {})[item.id] = item
+        items = self._all.setdefault(account.uid, {})
+        items[item.id] = item
+        if len(items) > MOST_KEPT:
+            del items[next(one.id for one in items.values() if not one.is_waiting)]
         symbol = item.contract.symbol
         self._waiting.setdefault(symbol, {})[item.id] = item
         self._push(account, item)

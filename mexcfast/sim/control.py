@@ -1,7 +1,9 @@
 """The control endpoint /sim/…: the same switches over HTTP, loopback only. Prices are strings.
 
-GET   state  book/<symbol>[?version=]  faults  requests  limits  variations
-POST  step  handled  trade  rate  faults  faults/script  key  contract  limits  variations
+GET   state  book/<symbol>[?version=]  order/<id>  account[?access_key=]  money
+      faults  requests  limits  variations
+POST  step  handled  trade  rate  prices  funding  event  account  key  contract
+      faults  faults/script  limits  variations
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from mexcfast.sim import truth
 from mexcfast.sim.checks import Params, Refused, decode_json, query_values
 from mexcfast.sim.faults import PARAMETERS, SOCKET_KINDS
 
@@ -46,6 +49,12 @@ def _read(exchange: Exchange, name: str, query: Params) -> Any:
         return exchange.state()
     if name.startswith("book/"):
         return _book(exchange, name.removeprefix("book/"), query.integer("version"))
+    if name.startswith("order/"):
+        return truth.order(exchange, name.removeprefix("order/"))
+    if name == "account":
+        return truth.account(exchange, query.text("access_key"))
+    if name == "money":
+        return truth.texts(exchange.venue.money())
     if name == "faults":
         return [one.wire() for one in exchange.faults.log]
     if name == "requests":
@@ -87,6 +96,8 @@ async def _change(exchange: Exchange, name: str, params: Params) -> Any:
             raise Refused(600, "updates_per_second is required")
         exchange.updates_per_second = float(rate)
         return {"updates_per_second": rate}
+    if name in ("prices", "funding", "event", "account"):
+        return _happening(exchange, name, params)
     if name == "step":
         return {"versions": await _step(exchange, params)}
     if name == "handled":
@@ -101,7 +112,13 @@ async def _change(exchange: Exchange, name: str, params: Params) -> Any:
     if name == "contract":
         allowed = params.boolean("api_allowed") if params.has("api_allowed") else None
         symbol = params.need_text("symbol")
-        exchange.change_contract(symbol, api_allowed=allowed, state=params.integer("state"))
+        funding = params.decimal("funding_seconds")
+        exchange.change_contract(
+            symbol,
+            api_allowed=allowed,
+            state=params.integer("state"),
+            funding_seconds=None if funding is None else float(funding),
+        )
         return exchange.venue.markets[symbol].contract.describe()
     if name in ("limits", "variations"):
         plain = {key: _plain(value) for key, value in params.values.items()}
@@ -111,6 +128,41 @@ async def _change(exchange: Exchange, name: str, params: Params) -> Any:
             exchange.change_variations(**plain)
         return _read(exchange, name, params)
     raise Refused(404, f"no control POST {name}", http=404)
+
+
+def _happening(exchange: Exchange, name: str, params: Params) -> Any:
+    """What else can happen to contracts and accounts."""
+    venue = exchange.venue
+    if name == "account":
+        balance = params.decimal("balance")
+        one = exchange.add_account(
+            params.need_text("access_key"),
+            params.need_text("secret"),
+            {params.text("currency") or "USDT": Decimal(0) if balance is None else balance},
+            params.text("permissions") or "AOT",
+        )
+        return {"uid": one.uid}
+    market = venue.market(params.need_text("symbol"))
+    if name == "prices":
+        venue.move_prices(
+            market.symbol, fair=params.decimal("fair"), index=params.decimal("index")
+        )
+        return truth.prices(market)
+    if name == "funding":
+        rate = params.decimal("rate")
+        market.funding_rate = market.funding_rate if rate is None else rate
+        venue.settle_funding(market)
+        return {"rate": market.funding_rate}
+    seconds, rate = params.decimal("seconds"), params.decimal("pay_rate")
+    position = venue.events.open(
+        truth.owner(exchange, params.text("access_key")),
+        market,
+        params.need_integer("side"),
+        params.decimal("amount") or Decimal(0),
+        pay_rate=Decimal("0.85") if rate is None else rate,
+        seconds=60.0 if seconds is None else float(seconds),
+    )
+    return {"positionId": position.id}
 
 
 def _plain(value: Any) -> Any:
@@ -144,6 +196,8 @@ def _key(exchange: Exchange, params: Params) -> Any:
         addresses=addresses,
         permissions=params.text("permissions"),
         access_denied=params.boolean("access_denied") if params.has("access_denied") else None,
+        activated=params.boolean("activated") if params.has("activated") else None,
+        restriction=params.integer("restriction"),
     )
     return {"changed": True}
 

@@ -22,6 +22,7 @@ BOOK_KINDS = ("snapshot_lag", "short_commits", "version_gap")
 #: Spoil the next answer on a path.
 ANSWER_KINDS = (
     "http_status", "html", "lose_answer", "hang", "garble_answer", "truncate_answer", "throttle",
+    "refuse",
 )  # fmt: skip
 #: The venue as a whole.
 VENUE_KINDS = ("clock_jump", "maintenance", "ban")
@@ -45,6 +46,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "garble_answer": ("path", "count"),
     "truncate_answer": ("path", "count"),
     "throttle": ("path", "count"),
+    "refuse": ("path", "code", "after_execute", "count"),
     "clock_jump": ("ms",),
     "maintenance": ("code", "seconds"),
     "ban": ("seconds", "how"),
@@ -83,6 +85,7 @@ class Rule:
     versions: int = 0
     path: str = ""
     status: int = 0
+    code: int = 0
     after_execute: bool = False
 
 
@@ -300,6 +303,14 @@ class Faults:
         """Answer 510 whatever the budgets say, without executing."""
         self._add_rest(Rule("throttle", path=path, count=count))
 
+    def refuse(self, path: str, code: int, after_execute: bool = False, count: int = 1) -> None:
+        """Answer 200 with any error code of protocol.md 17, before or after executing."""
+        if code < 1:
+            raise ValueError(f"code {code}: a positive number")
+        self._add_rest(
+            Rule("refuse", path=path, code=code, after_execute=after_execute, count=count)
+        )
+
     # The venue
 
     def clock_jump(self, ms: int) -> None:
@@ -381,10 +392,12 @@ class Faults:
             drawn["seconds"] = rng.uniform(0.05, 0.5)
         if kind in ("snapshot_lag", "version_gap"):
             drawn["versions"] = rng.randint(1, 200)
-        if kind in ("http_status", "hang"):
+        if kind in ("http_status", "hang", "refuse"):
             drawn["after_execute"] = rng.random() < 0.5
         if kind == "http_status":
             drawn["status"] = rng.choice((500, 502, 503, 504))
+        if kind == "refuse":
+            drawn["code"] = rng.choice((500, 501, 603, 9999))
         if kind == "clock_jump":  # there and back, so that the clock does not wander off
             drawn["ms"] = -self._jumped or rng.choice((-1, 1)) * rng.randint(1_000, 30_000)
         if kind == "maintenance":

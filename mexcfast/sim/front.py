@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from mexcfast.sim import wire
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.faults import Faults, Rule
-from mexcfast.sim.rest import Rest
+from mexcfast.sim.rest import Answer, Rest
 from mexcfast.sim.session import Session
 from mexcfast.sim.settings import Limits
 from mexcfast.sim.stream import Hub
@@ -51,23 +51,19 @@ class Front:
         rule = self.faults.take_answer(path)
         if rule is not None:
             return await self._spoilt(rule, request, path, raw_query, body)
-        status, text = self._execute(request, path, raw_query, body)
-        return self._reply(request, path, raw_query, body, status, text)
+        answer = self._execute(request, path, raw_query, body)
+        return self._answer(request, path, raw_query, body, answer)
 
     def _execute(
         self, request: web.Request, path: str, raw_query: str, body: bytes
-    ) -> tuple[int, str]:
-        closed = self.faults.closed_for(path)
-        if closed is not None:
-            return 200, failure(*closed)
+    ) -> Answer:
         try:
-            answer = self.rest.answer(
+            return self.rest.answer(
                 request.method, path, raw_query, request.headers, body, request.remote or ""
             )
         except Exception as error:  # the exchange must survive anything a client sends
             LOGGER.exception("%s %s", request.method, path)
-            return 500, failure(500, f"System internal error! {type(error).__name__}")
-        return answer.http, answer.text
+            return Answer(500, failure(500, f"System internal error! {type(error).__name__}"))
 
     async def _spoilt(
         self, rule: Rule, request: web.Request, path: str, query: str, body: bytes
@@ -79,9 +75,12 @@ class Front:
             return self._reply(request, path, query, body, 200, text)
         if kind == "hang":
             return await self._hang(rule, request, path, query, body)
-        status, text = 0, ""
+        answer = Answer(0, "")
         if rule.after_execute:
-            status, text = self._execute(request, path, query, body)
+            answer = self._execute(request, path, query, body)
+        if kind == "refuse":
+            text = failure(rule.code, Refused(rule.code).text())
+            return self._reply(request, path, query, body, 200, text)
         if kind == "html":
             return self._page(request, path, query, body, rule.status)
         if kind == "http_status":
@@ -89,9 +88,9 @@ class Front:
             spoilt = failure(rule.status, f"injected {when} executing")
             return self._reply(request, path, query, body, rule.status, spoilt)
         if kind in ("garble_answer", "truncate_answer"):
-            data = self.faults.spoil(kind, text.encode())
-            self.log(request, path, query, body, status, data.decode("utf-8", "replace"))
-            return web.Response(body=data, status=status, content_type=JSON)
+            data = self.faults.spoil(kind, answer.body)
+            self.log(request, path, query, body, answer.http, data.decode("utf-8", "replace"))
+            return web.Response(body=data, status=answer.http, content_type=answer.content_type)
         return self._abort(request, path, query, body)  # lose_answer
 
     async def _hang(
@@ -103,7 +102,7 @@ class Front:
         except TimeoutError:
             if done is None:
                 done = self._execute(request, path, query, body)
-            return self._reply(request, path, query, body, *done)
+            return self._answer(request, path, query, body, done)
         return self._abort(request, path, query, body)
 
     def _abort(
@@ -120,6 +119,16 @@ class Front:
         text = self.faults.page(status)
         self.log(request, path, query, body, status, text)
         return web.Response(text=text, status=status, content_type="text/html")
+
+    def _answer(
+        self, request: web.Request, path: str, query: str, body: bytes, answer: Answer
+    ) -> web.Response:
+        if answer.file is None:
+            return self._reply(request, path, query, body, answer.http, answer.text)
+        self.log(request, path, query, body, answer.http, f"{len(answer.body)} bytes of a file")
+        return web.Response(
+            body=answer.body, status=answer.http, content_type=answer.content_type
+        )
 
     def _reply(
         self, request: web.Request, path: str, query: str, body: bytes, status: int, text: str

@@ -42,7 +42,8 @@ from mexcfast.sim.contracts import COIN_STEP, Contract
 from mexcfast.sim.matching import BUY, SELL
 
 if TYPE_CHECKING:
-    from mexcfast.sim.venue import Market, Venue
+    from mexcfast.sim.market import Market
+    from mexcfast.sim.venue import Venue
 
 #: marginRatio at which the user is warned, and below which a new warning may come.
 WARN_AT, CALM_AT = Decimal("0.8"), Decimal("0.7")

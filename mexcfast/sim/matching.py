@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 BUY = 1
@@ -122,6 +122,18 @@ class Book:
         """Orders at a price, oldest first."""
         level = self._levels[side - 1].get(price)
         return [] if level is None else list(level.orders.values())
+
+    def ahead(self, order_id: int) -> State:
+        """Quantity and orders that are served before a resting order at its own price; KeyError
+        when it is not in the book."""
+        order = self.orders[order_id]
+        level = self.level_orders(order.side, order.price)
+        before = list(takewhile(lambda one: one is not order, level))
+        return sum(one.remaining for one in before), sum(map(self._counts_as, before))
+
+    def _counts_as(self, order: Resting) -> int:
+        """Orders that one resting order stands for; more than one in a reflected book."""
+        return 1
 
     def ladder(self, side: int, limit: int | None = None) -> list[tuple[int, int, int]]:
         """(price, quantity, orders), best first."""

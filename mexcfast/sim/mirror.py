@@ -25,6 +25,7 @@ import aiohttp
 import orjson
 
 from mexcfast.sim.contracts import Contract
+from mexcfast.sim.market import HOUR_MS
 from mexcfast.sim.reflect import ReflectedBook, Reflection, whole
 from mexcfast.sim.source import Source, contract_from
 from mexcfast.sim.venue import Venue
@@ -36,6 +37,7 @@ SILENCE_SECONDS = 60.0
 SUBSCRIBE_PAUSE = 0.02
 LONGEST_PAUSE = 30.0
 MINUTE = 60.0
+CONNECT_SECONDS = 5.0
 AGENT = {"User-Agent": "mexcfast-mirror"}
 TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError)
 
@@ -55,6 +57,8 @@ class Mirror(Source):
         """Every book has been loaded once."""
         self.frames = 0
         self.reconnects = 0
+        self.trouble = ""
+        """The last thing that went wrong on the other side."""
         self._contracts = contracts
         self._pause = 1 / snapshots_per_second
         self._reflections: dict[str, Reflection] = {}
@@ -77,7 +81,8 @@ class Mirror(Source):
 
         ws_url: /edge of the same host when absent. snapshots_per_second: 4 is what the live venue
         bears for long (protocol.md 4), hence 200 books take 50 s to load.
-        ValueError for a symbol that is not there, aiohttp.ClientError when nobody answers.
+        ValueError for a symbol that is not there or an answer that is none, aiohttp.ClientError
+        or TimeoutError when nobody answers.
         """
         rest_url = rest_url.rstrip("/")
         if ws_url is None:
@@ -120,6 +125,7 @@ class Mirror(Source):
             "frames": self.frames,
             "gaps": sum(one.gaps for one in self._reflections.values()),
             "reconnects": self.reconnects,
+            "trouble": self.trouble,
         }
 
     @property
@@ -149,7 +155,7 @@ class Mirror(Source):
                 await self._one_socket(symbols, tickers)
                 pause = 0.0
             except TROUBLE as error:
-                LOGGER.warning("mirror: %s: %r", symbols[:1] or "tickers", error)
+                self._note(f"stream of {symbols[0] if symbols else 'tickers'}", error)
             self._live.difference_update(symbols)
             for symbol in symbols:
                 self._waiting.pop(symbol, None)
@@ -228,7 +234,7 @@ class Mirror(Source):
                     url = f"{self.rest_url}/api/v1/contract/depth/{symbol}"
                     self._load(symbol, await _get(self._http, url))
                 except TROUBLE as error:
-                    LOGGER.warning("mirror: depth of %s: %r", symbol, error)
+                    self._note(f"depth of {symbol}", error)
                     await asyncio.sleep(1.0)
                 if symbol in self._waiting:  # refused, or older than the frames: again
                     self._wanted.put_nowait(symbol)
@@ -260,9 +266,23 @@ class Mirror(Source):
                 for row in rows if isinstance(rows, list) else [rows]:
                     if row.get("symbol") in self._reflections:
                         self._statistics(self._reflections[row["symbol"]], row)
+                for row in await _get(self._http, self.rest_url + "/api/v1/contract/funding_rate"):
+                    if row["symbol"] in self._reflections:
+                        self._funding(row)
             except TROUBLE as error:
-                LOGGER.warning("mirror: tickers: %r", error)
+                self._note("tickers and funding", error)
             await asyncio.sleep(MINUTE)
+
+    def _note(self, what: str, error: BaseException) -> None:
+        self.trouble = f"{what}: {error or type(error).__name__}"
+        LOGGER.warning("mirror: %s: %r", what, error)
+
+    def _funding(self, row: dict[str, Any]) -> None:
+        """When and how often the other side settles; its rates come with the tickers too."""
+        market = self._reflections[row["symbol"]].market
+        market.funding_rate = Decimal(str(row["fundingRate"]))
+        market.cycle_ms = int(row.get("collectCycle") or market.cycle_ms // HOUR_MS) * HOUR_MS
+        market.next_funding_ms = int(row.get("nextSettleTime") or market.next_funding_ms)
 
     def _statistics(self, reflection: Reflection, row: dict[str, Any]) -> None:
         market = reflection.market
@@ -283,10 +303,15 @@ class Mirror(Source):
 
 async def _get(http: aiohttp.ClientSession, url: str) -> Any:
     """The data of one public REST answer; ValueError when the venue refuses."""
-    async with http.get(url, timeout=aiohttp.ClientTimeout(20)) as answer:
-        reply = orjson.loads(await answer.read())
+    limit = aiohttp.ClientTimeout(20, sock_connect=CONNECT_SECONDS)
+    async with http.get(url, timeout=limit) as answer:
+        text = await answer.read()
+    try:
+        reply = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        reply = None
     if not isinstance(reply, dict):
-        raise ValueError(f"{url} answered HTTP {answer.status} without an envelope")
+        raise ValueError(f"{url} answered HTTP {answer.status}, and no JSON object")
     if "data" not in reply:
         raise ValueError(f"{url} answered {reply.get('code')} {reply.get('message')}")
     return reply["data"]

@@ -11,8 +11,9 @@ import random
 import time
 
 from mexcfast.sim.faults import Faults
+from mexcfast.sim.market import Market
 from mexcfast.sim.stream import Hub
-from mexcfast.sim.venue import Market, Venue
+from mexcfast.sim.venue import Venue
 
 MILLION = 1_000_000
 STATE_NS = 200 * MILLION

@@ -25,9 +25,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from mexcfast.sim.market import CROWD
+from mexcfast.sim.flow import CROWD
+from mexcfast.sim.market import Market
 from mexcfast.sim.matching import ABSENT, BUY, SELL, Book, Fill, Resting, Result, State
-from mexcfast.sim.venue import Market, Venue
+from mexcfast.sim.venue import Venue
 
 RESTORE_MS = 2000
 
@@ -52,6 +53,9 @@ class ReflectedBook(Book):
             return ABSENT
         stands_for = self._stands_for
         return level.quantity, sum(stands_for.get(one, 1) for one in level.orders)
+
+    def _counts_as(self, order: Resting) -> int:
+        return self._stands_for.get(order.order_id, 1)
 
     def ladder(self, side: int, limit: int | None = None) -> list[tuple[int, int, int]]:
         """(price, quantity, orders), best first."""

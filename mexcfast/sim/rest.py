@@ -11,7 +11,7 @@ from typing import Any
 
 from mexcfast.sim import wire
 from mexcfast.sim.accounts import Account
-from mexcfast.sim.calls import Call, Nothing, Reply
+from mexcfast.sim.calls import Call, File, Nothing, Reply
 from mexcfast.sim.checks import (
     Params,
     Refused,
@@ -32,6 +32,7 @@ from mexcfast.sim.venue import Venue
 GROUPS = "market_maker/self_trade/blacklist"
 NORMAL = (20, 2.0)
 PLACING = (4, 2.0)
+NOTICE = "https://example.invalid/notice"
 MISSING_PERMISSION = {"A": 701, "O": 703, "T": 704}
 
 
@@ -99,6 +100,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("account/profit_rate/{type}", "profit_rate", "A"),
     _get("account/asset/analysis/yesterday_pnl", "yesterday_pnl", "A"),
     _get("account/asset/analysis/today_pnl", "today_pnl", "A"),
+    _get("account/asset/analysis/export", "export", "A"),
     _get("account/asset/analysis/{type}", "analysis", "A"),
     _post("account/asset/analysis/v3", "analysis_v3", permission="A"),
     _post("account/asset/analysis/calendar/daily/v3", "calendar_daily", permission="A"),
@@ -170,9 +172,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _post(GROUPS + "/delete", "delete_group"),
 )
 
-#: Path prefix to the reason why it is not served: nothing of protocol.md 13 to 16 but one file.
+#: Path prefix to the reason why it is not served; all of protocol.md 13 to 16 is.
 UNSERVED: dict[str, str] = {
-    "/api/v1/private/account/asset/analysis/export": "a spreadsheet or PDF of unknown layout",
     "/api/v1/contract/detailV2": "web front end only, undocumented",
     "/api/v3/": "spot trading is outside this exchange",
 }
@@ -182,10 +183,21 @@ Headers = Mapping[str, str]
 
 @dataclass(slots=True)
 class Answer:
-    """HTTP status and JSON text."""
+    """HTTP status and JSON text, or a file."""
 
     http: int
     text: str
+    file: File | None = None
+
+    @property
+    def body(self) -> bytes:
+        """As it is sent."""
+        return self.text.encode() if self.file is None else self.file.body
+
+    @property
+    def content_type(self) -> str:
+        """As it is announced."""
+        return "application/json" if self.file is None else self.file.content_type
 
 
 @dataclass(slots=True)
@@ -224,7 +236,10 @@ class Rest:
         self.variations = variations
         self.lenient_auth = lenient_auth
         self.strict_clock = strict_clock
+        self.faults = faults
         self._budgets = Budgets()
+        self._seen: deque[str] = deque(maxlen=10_000)
+        """Signatures of the newest requests that change something."""
         handlers = (
             PublicHandlers(venue, faults, variations),
             AccountHandlers(venue, variations),
@@ -267,9 +282,14 @@ class Rest:
         self, method: str, path: str, raw_query: str, headers: Headers, body: bytes, remote: str
     ) -> Answer:
         """Check in the order of 18.1, execute, answer."""
+        closed = self.faults.closed_for(path)
+        if closed is not None:
+            code, message = closed
+            view: dict[str, Any] = {"success": False, "code": code, "message": message}
+            return Answer(200, wire.dumps({**view, "announcement": NOTICE}))
         try:
             found = self.route(method, path)
-            if found is None or path in UNSERVED:
+            if found is None:
                 for prefix, reason in UNSERVED.items():
                     if path.startswith(prefix):
                         raise Refused(404, f"Not served by this exchange: {reason}", http=404)
@@ -277,18 +297,20 @@ class Rest:
             endpoint, handler, taken = found
             account = self._authenticate(endpoint, raw_query, headers, body, remote)
             self._spend(endpoint, account, remote)
-            if endpoint.permission == "T" and self.venue.maintenance:
-                raise Refused(self.venue.maintenance, "Under maintenance")
+            self._once(endpoint, account, headers)
             call = self._read(endpoint, raw_query, body, taken, account)
-            return self._success(endpoint, handler(call))
+            try:
+                return self._success(endpoint, handler(call))
+            except Refused:
+                if endpoint.budget == PLACING and account is not None:
+                    self._failed(account)
+                raise
         except Refused as refused:
-            view: dict[str, Any] = {
+            view = {
                 "success": False,
                 "code": refused.code,
                 "message": refused.text(self._chinese(headers)),
             }
-            if self.venue.maintenance and refused.code == self.venue.maintenance:
-                view["announcement"] = "https://example.invalid/notice"
             return Answer(refused.http, wire.dumps(view))
 
     def _chinese(self, headers: Headers) -> bool:
@@ -296,6 +318,8 @@ class Rest:
         return language == "Chinese" or (not language and self.variations.chinese)
 
     def _success(self, endpoint: Endpoint, data: Any) -> Answer:
+        if isinstance(data, File):
+            return Answer(200, "", data)
         if isinstance(data, Nothing):
             return Answer(200, '{"success":true,"code":0}')
         if endpoint.path.startswith("/api/v3/"):
@@ -333,7 +357,8 @@ class Rest:
             raise Refused(406)
         if self.limits.clock_window:
             check_clock(
-                request_time, headers.get("Recv-Window"), self.venue.clock_ms(), self.strict_clock
+                request_time, headers.get("Recv-Window"), self.venue.clock_ms(), self.strict_clock,
+                self.limits.clock_window_seconds,
             )
         payload = body if endpoint.method == "POST" else signed_query(raw_query).encode()
         wanted = signature(account.secret, key, request_time, payload)
@@ -355,6 +380,30 @@ class Rest:
         budget = (budget[0], budget[1] * self.limits.time_scale)
         caller = f"uid {account.uid}" if account is not None else f"address {remote}"
         self._budgets.take(caller, endpoint.path, budget)
+
+    def _once(self, endpoint: Endpoint, account: Account | None, headers: Headers) -> None:
+        """603 for a signed request that came before, where that is wanted."""
+        if not self.variations.repeated_603 or account is None or endpoint.method != "POST":
+            return
+        seen = f"{account.uid} {headers.get('Request-Time')} {headers.get('Signature')}"
+        if seen in self._seen:
+            raise Refused(603)
+        self._seen.append(seen)
+
+    def _failed(self, account: Account) -> None:
+        """A placing was refused; too many of them block opening for a while (4)."""
+        rule = self.limits.failing_orders
+        if rule is None:
+            return
+        number, seconds, blocked = rule
+        scale = self.limits.time_scale * 1000
+        now, failures = self.venue.clock_ms(), account.failures
+        failures.append(now)
+        while failures and now - failures[0] > seconds * scale:
+            failures.popleft()
+        if len(failures) >= number:
+            failures.clear()
+            account.opening_blocked_ms = now + int(blocked * scale)
 
     def _read(
         self,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from mexcfast.sim.accounts import CROSS, ISOLATED, LONG, SHORT, ZERO
-from mexcfast.sim.calls import DAY_MS, Call, Reply, integers, page, paged, times
+from mexcfast.sim.calls import DAY_MS, Call, File, Reply, integers, page, paged, times
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.records import Statistics, day_of, month_of, ranking, statistics
 from mexcfast.sim.settings import Variations
+from mexcfast.sim.statement import CONTENT_TYPES, EXCEL, Row, pages, workbook
 from mexcfast.sim.venue import Venue
 
 FEE_RATE_KEYS = (
@@ -293,6 +295,23 @@ class AccountHandlers:
             "totalEquity": found.base(0) + found.unrealised,
             "winRate": round(Decimal(found.wins) / found.closes, 4) if found.closes else 0,
         }
+
+    def export(self, call: Call) -> Any:
+        """The days of an account as a workbook or a PDF; UTC days, whatever timezone-login says."""
+        params = call.params
+        kind = params.integer("fileType") or EXCEL
+        if kind not in CONTENT_TYPES:
+            raise Refused(600, "fileType: 1 or 2")
+        start = params.integer("startTime", "start_time") or 0
+        end = params.integer("endTime", "end_time") or self.venue.clock_ms()
+        if start > end:
+            raise Refused(6003)
+        found, _ = self._statistics(call)
+        rows: list[Row] = [("Date (UTC)", "Profit, USDT", "Transferred", "Equity at the end")]
+        for time_ms, day, money in found.between(start, end):
+            date = datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d")
+            rows.append((date, day.profit, day.transferred, money))
+        return File((workbook if kind == EXCEL else pages)(rows), CONTENT_TYPES[kind])
 
     def yesterday_pnl(self, call: Call) -> Any:
         """A bare number."""

@@ -10,9 +10,10 @@ from mexcfast.sim.calls import Call, paged
 from mexcfast.sim.candles import INTERVALS, Candles
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.faults import Faults
+from mexcfast.sim.market import HOUR_MS, Market
 from mexcfast.sim.matching import BUY, SELL
 from mexcfast.sim.settings import Variations
-from mexcfast.sim.venue import FUNDING_CYCLE_MS, HOUR_MS, Market, Venue
+from mexcfast.sim.venue import Venue
 from mexcfast.sim.wire import Raw
 
 MOST_LEVELS = 1500
@@ -143,7 +144,7 @@ class PublicHandlers:
                 "symbol": market.symbol,
                 "fundingRate": rate,
                 "settleTime": time_ms,
-                "collectCycle": FUNDING_CYCLE_MS // HOUR_MS,
+                "collectCycle": max(1, market.cycle_ms // HOUR_MS),
             }
             for time_ms, rate in reversed(market.funding_history)
         ]

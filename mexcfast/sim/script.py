@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from mexcfast.sim.contracts import Contract
-from mexcfast.sim.market import CROWD
+from mexcfast.sim.flow import CROWD
+from mexcfast.sim.market import Market
 from mexcfast.sim.matching import BUY, SELL, Result
 from mexcfast.sim.source import Source
-from mexcfast.sim.venue import Market, Venue
+from mexcfast.sim.venue import Venue
 
 SIDES = {"buy": BUY, "sell": SELL, BUY: BUY, SELL: SELL}
 

@@ -268,8 +268,11 @@ class Exchange:
         addresses: Iterable[str] | None = None,
         permissions: str | None = None,
         access_denied: bool | None = None,
+        activated: bool | None = None,
+        restriction: int | None = None,
     ) -> None:
-        """Switches of one key at run time: 402, 406, 701 to 704, 511; None leaves one alone."""
+        """Switches of one key at run time: 402, 406, 701 to 704, 511, 1000, and as restriction
+        6001, 6002, 6026 or 0 for none; None leaves one alone."""
         account = self.venue.keys.get(access_key)
         if account is None:
             raise ValueError("this access key has no account")
@@ -277,6 +280,12 @@ class Exchange:
             if not set(permissions) <= set("AOT"):
                 raise ValueError(f"permissions {permissions[:20]!r}: out of A, O and T")
             account.permissions = frozenset(permissions)
+        if restriction not in (None, 0, 6001, 6002, 6026):
+            raise ValueError(f"restriction {restriction}: 0, 6001, 6002 or 6026")
+        if restriction is not None:
+            account.restriction = restriction
+        if activated is not None:
+            account.activated = activated
         if expired is not None:
             account.expired = expired
         if addresses is not None:
@@ -285,13 +294,23 @@ class Exchange:
             account.access_denied = access_denied
 
     def change_contract(
-        self, symbol: str, *, api_allowed: bool | None = None, state: int | None = None
+        self,
+        symbol: str,
+        *,
+        api_allowed: bool | None = None,
+        state: int | None = None,
+        funding_seconds: float | None = None,
     ) -> None:
-        """Open or close a contract for orders at run time (1002, 6005); push.contract follows."""
+        """Open or close a contract for orders (1002, 6005), or give funding another cycle, at run
+        time; push.contract follows."""
         self._book(symbol)
         market = self.venue.markets[symbol]
         if state is not None and not 0 <= state <= 4:
             raise ValueError(f"state {state}: 0 to 4")
+        if funding_seconds is not None:
+            if not 1 <= funding_seconds <= 86_400:
+                raise ValueError(f"funding_seconds {funding_seconds}: 1 to 86400")
+            market.set_funding_cycle(int(funding_seconds * 1000), self.clock_ms())
         if api_allowed is not None:
             market.contract.api_allowed = api_allowed
         if state is not None:

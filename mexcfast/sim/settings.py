@@ -11,8 +11,10 @@ class Limits:
     """Limits of protocol.md 4 and 5.2. None switches one off; `time_scale` shortens the waits.
 
     A time_scale of 0.01 turns the 30 s, 60 s and 24 h rules into 0.3 s, 0.6 s and 864 s; the age
-    of keys and the windows of request budgets are scaled too, the message rate is not. Signatures
-    have their switch in Exchange(lenient_auth=True), permissions and addresses in change_key().
+    of keys, the windows of budgets and of the message rate and the opening block are scaled too.
+    The clock window has its own length: a client that is slow is no client whose clock is wrong.
+    Signatures have their switch in Exchange(lenient_auth=True), permissions and addresses in
+    change_key(), funding its cycle in change_contract(funding_seconds=).
     """
 
     rest_budgets: bool = True
@@ -27,6 +29,11 @@ class Limits:
     """Keys without a bound address expire at this age (402)."""
     clock_window: bool = True
     """Refuse requests and logins whose time is outside the window (513)."""
+    clock_window_seconds: float = 10.0
+    """The window of requests that name none in Recv-Window, and of logins."""
+    failing_orders: tuple[int, float, float] | None = None
+    """(refused placings, seconds, seconds blocked): 6026 for opening, as seen live. Off unless
+    given: nobody knows the venue's numbers."""
     write_buffer_bytes: int | None = 8 * 1024 * 1024
     """A client that reads slower than this is cut."""
     time_scale: float = 1.0
@@ -75,6 +82,8 @@ class Variations:
     """exchangeInfo names one spot market, which some clients want before they start."""
     snapshot_bare: bool = False
     """REST depth without the envelope, as in 2021 (protocol.md 2 rule 3)."""
+    repeated_603: bool = False
+    """A signed POST that comes a second time is refused as repeated."""
     private_delay_seconds: float = 0.0
     """Hold private pushes back, so that the REST reply comes first."""
     chinese: bool = False

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from mexcfast.sim import views, wire
+from mexcfast.sim import events, views, wire
 from mexcfast.sim.accounts import Account
 from mexcfast.sim.candles import INTERVALS
 from mexcfast.sim.checks import Params, Refused, check_clock, decode_json, signature
 from mexcfast.sim.faults import Faults
+from mexcfast.sim.market import Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Commit
 from mexcfast.sim.session import FILTER_KEYS, Session, Topic
 from mexcfast.sim.settings import Limits, Variations
-from mexcfast.sim.venue import Listener, Market, PublicDeal, Venue, next_settle_ms
+from mexcfast.sim.venue import Listener, Venue
 
 WITHOUT_RULES = frozenset(("asset", "adl.level"))
 STEP_LEVELS = 20
@@ -129,7 +130,7 @@ class Hub(Listener):
         if allowed is not None:
             messages = session.messages
             messages.append(now)
-            while messages and now - messages[0] > 1.0:
+            while messages and now - messages[0] > self.limits.time_scale:
                 messages.popleft()
             if len(messages) > allowed:
                 session.close()
@@ -191,7 +192,8 @@ class Hub(Listener):
             if account.addresses and session.remote not in account.addresses:
                 raise Refused(406)
             if self.limits.clock_window:
-                check_clock(req_time, None, self.venue.clock_ms(), self.strict_clock)
+                now, usual = self.venue.clock_ms(), self.limits.clock_window_seconds
+                check_clock(req_time, None, now, self.strict_clock, usual)
             if given != signature(account.secret, key, req_time):
                 raise Refused(602)
         except Refused as refused:
@@ -449,10 +451,13 @@ class Hub(Listener):
         self._publish_states(("funding.rate", symbol, "") for symbol in self.venue.markets)
 
     def publish_contract(self, market: Market) -> None:
-        """A contract definition changed (7.11)."""
+        """A contract definition changed (7.11, 7.12)."""
         data = wire.dumps(market.contract.describe())
         text = self._envelope("push.contract", data, market.symbol)
         self._publish(("contract", "", ""), text)
+        data = wire.dumps(events.describe(market.contract))
+        text = self._envelope("push.event.contract", data, market.symbol)
+        self._publish(("event.contract", "", ""), text)
 
     def _publish_states(self, topics: Any) -> None:
         for topic in topics:
@@ -482,7 +487,7 @@ class Hub(Listener):
             data = f'{{"symbol":"{symbol}","price":{contract.price_text(tick)}}}'
         elif channel == "funding.rate":
             rate = wire.number(market.funding_rate)
-            settle = next_settle_ms(now)
+            settle = market.next_funding_ms
             data = f'{{"symbol":"{symbol}","rate":{rate},"nextSettleTime":{settle}}}'
         elif channel == "depth.full":
             asks = views.levels_text(contract, market.book.ladder(SELL, int(extra)), elements)

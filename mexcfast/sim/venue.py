@@ -34,116 +34,20 @@ from mexcfast.sim.accounts import (
     direction,
 )
 from mexcfast.sim.admission import Admission, Ticket
-from mexcfast.sim.candles import Candles
 from mexcfast.sim.checks import OrderRequest, Refused
 from mexcfast.sim.conditional import Conditional
 from mexcfast.sim.contracts import Contract, listing
+from mexcfast.sim.events import EventDesk
+from mexcfast.sim.flow import CROWD, Flow
 from mexcfast.sim.ledger import Ledger
 from mexcfast.sim.liquidation import Liquidation
-from mexcfast.sim.market import CROWD, Flow
+from mexcfast.sim.market import Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Book, Commit, Fill, Result
 from mexcfast.sim.positions import PositionDesk
 from mexcfast.sim.waiting import Waiting
 
-HOUR_MS = 3_600_000
-FUNDING_CYCLE_MS = 8 * HOUR_MS
-
-
-def next_settle_ms(now_ms: int) -> int:
-    """The next multiple of the funding cycle."""
-    return now_ms - now_ms % FUNDING_CYCLE_MS + FUNDING_CYCLE_MS
-
-
-class PublicDeal(NamedTuple):
-    """One trade as everybody sees it (7.3)."""
-
-    id: int
-    tick: int
-    vol: int
-    side: int
-    """Taker side: 1 buy, 2 sell."""
-    time_ms: int
-
-
-class Market:
-    """One contract with its book, flow, prices and trades."""
-
-    def __init__(
-        self, contract: Contract, book: Book, flow: Flow, start: int, now_ms: int
-    ) -> None:
-        self.contract = contract
-        self.book = book
-        self.flow = flow
-        self.deals: deque[PublicDeal] = deque(maxlen=1000)
-        self.candles = Candles(contract)
-        self.open_tick = start
-        self.last_tick = start
-        self.index_tick = start
-        self.fair_tick = start
-        self.high_tick = start + start // 200  # a calm day went before
-        self.low_tick = start - start // 200
-        self.volume = 0
-        self.turnover_ticks = 0
-        self.open_interest = 546_882
-        self.funding_rate = Decimal("0.000072")
-        self.next_funding_ms = next_settle_ms(now_ms)
-        self.funding_history: deque[tuple[int, Decimal]] = deque(maxlen=5000)
-        """(settle time, rate), oldest first."""
-        self.insurance_start = Decimal(1_000) if contract.inverse else Decimal(97_284_530)
-        """The insurance fund of this contract when the exchange opened."""
-        self.insurance_history: deque[tuple[int, Decimal]] = deque(maxlen=5000)
-        """(time, amount), oldest first; hourly, and after every change."""
-        self.index_candles = Candles(contract)
-        self.fair_candles = Candles(contract)
-        self.pinned = False
-        """Fair and index price stay where they were put."""
-        self.changed_deals = 0
-        """Grows with every trade, so that periodic pushes can tell whether something happened."""
-
-    @property
-    def symbol(self) -> str:
-        """The contract's name."""
-        return self.contract.symbol
-
-    @property
-    def fair_price(self) -> Decimal:
-        """The mark price."""
-        return self.contract.price(self.fair_tick)
-
-    def update_prices(self) -> None:
-        """Let the fair price be the mid and the index follow it; once a second is enough."""
-        if self.pinned:
-            return
-        bid, ask = self.book.best(BUY), self.book.best(SELL)
-        if bid is None or ask is None:
-            return
-        self.fair_tick = (bid + ask) // 2
-        drift = self.fair_tick - self.index_tick
-        self.index_tick += drift // 4 + self.flow.rng.randint(-1, 1)
-
-    def record_prices(self, now_ms: int) -> None:
-        """Take the index and fair price into their candles; the insurance fund once an hour."""
-        self.index_candles.add(now_ms, self.index_tick, 0)
-        self.fair_candles.add(now_ms, self.fair_tick, 0)
-        time_ms, amount = self.insurance_history[-1]
-        if now_ms - time_ms >= HOUR_MS:
-            self.insurance_history.append((now_ms, amount))
-
-    def snapshot_insurance(self, now_ms: int, moved: Decimal) -> None:
-        """Remember the insurance fund after it gained or lost `moved` since the start."""
-        self.insurance_history.append((now_ms, self.insurance_start + moved))
-
-    def record(self, deals: Iterable[PublicDeal]) -> None:
-        """Take trades into the tape, the statistics and the candles."""
-        for deal in deals:
-            self.deals.append(deal)
-            self.last_tick = deal.tick
-            self.high_tick = max(self.high_tick, deal.tick)
-            self.low_tick = min(self.low_tick, deal.tick)
-            self.volume += deal.vol
-            self.turnover_ticks += deal.vol * deal.tick
-            self.changed_deals += 1
-            self.candles.add(deal.time_ms, deal.tick, deal.vol)
+#: Orders kept for queries and for the truth.
+MOST_ORDERS = 200_000
 
 
 class Listener:
@@ -196,18 +100,18 @@ class Venue:
         self.clock_ms = clock_ms
         self.listener = Listener()
         self.ids_as_int = False
-        self.maintenance = 0
-        """A code (500, 604, 801, 11444) that every trading request is answered with; 0 none."""
         self.ledger = Ledger()
         self.accounts: dict[int, Account] = {}
         self.keys: dict[str, Account] = {}
+        self.most_orders = MOST_ORDERS
         self.live: dict[int, Order] = {}
         self.orders: dict[int, Order] = {}
-        """Every order there ever was."""
+        """The newest orders, at most MOST_ORDERS; final ones go first."""
         self.admission = Admission(self)
         self.conditional = Conditional(self)
         self.desk = PositionDesk(self)
         self.liquidation = Liquidation(self)
+        self.events = EventDesk(self)
         self._rng = random.Random(f"{seed}:venue")
         self._crowd_ids = 0
         self._order_id = 817_027_833_053_397_504
@@ -346,6 +250,7 @@ class Venue:
         market.record_prices(now)
         self.conditional.expire(now)
         self.desk.expire_bonus(now)
+        self.events.close_due(market, now)
         self.prices_moved(market)
         self.settle_due_funding(market)
 
@@ -373,7 +278,7 @@ class Venue:
         now = self.clock_ms()
         if now >= market.next_funding_ms:
             self.settle_funding(market)
-            market.next_funding_ms = next_settle_ms(now)
+            market.set_funding_cycle(market.cycle_ms, now)
 
     def settle_funding(self, market: Market) -> None:
         """Everybody who holds a position pays or receives (18.1)."""
@@ -511,6 +416,19 @@ class Venue:
         account.orders[order.id] = order
         account.by_external[order.external_oid] = order
         self.orders[order.id] = order
+        if len(self.orders) > self.most_orders:
+            self._forget_one()
+
+    def _forget_one(self) -> None:
+        """The oldest final order goes, so that a long run stays within its memory."""
+        old = next((one for one in self.orders.values() if not one.is_open), None)
+        if old is None:
+            return
+        account = self.accounts[old.uid]
+        del self.orders[old.id]
+        account.orders.pop(old.id, None)
+        if account.by_external.get(old.external_oid) is old:
+            del account.by_external[old.external_oid]
 
     def _enter(
         self,
@@ -571,8 +489,11 @@ class Venue:
             deals = []
             for fill in result.fills:
                 self._public_deal_id += 1
+                both = taker is not None and fill.maker_owner == taker.uid
                 deals.append(
-                    PublicDeal(self._public_deal_id, fill.price, fill.quantity, result.side, now)
+                    PublicDeal(
+                        self._public_deal_id, fill.price, fill.quantity, result.side, now, both
+                    )
                 )
             market.record(deals)
             self.listener.on_deals(market, deals)

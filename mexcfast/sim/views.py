@@ -7,8 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from mexcfast.sim.contracts import Contract
+from mexcfast.sim.market import HOUR_MS, Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Commit, State
-from mexcfast.sim.venue import FUNDING_CYCLE_MS, Market, PublicDeal, next_settle_ms
 
 FUNDING_BOUND = Decimal("0.0018")
 
@@ -60,13 +60,13 @@ def steps_text(market: Market, step: Decimal, limit: int, elements: int) -> dict
 
 
 def deal(market: Market, one: PublicDeal, *, push: bool, ids_as_int: bool) -> dict[str, Any]:
-    """One trade (7.3): O 3 unchanged, M 2 not with itself."""
+    """One trade (7.3): O 3 unchanged, M 1 with itself, 2 not."""
     view: dict[str, Any] = {
         "p": market.contract.price(one.tick),
         "v": one.vol,
         "T": one.side,
         "O": 3,
-        "M": 2,
+        "M": 1 if one.is_self else 2,
         "t": one.time_ms,
     }
     if push:
@@ -133,8 +133,8 @@ def funding(market: Market, now_ms: int) -> dict[str, Any]:
         "fundingRate": market.funding_rate,
         "maxFundingRate": FUNDING_BOUND,
         "minFundingRate": -FUNDING_BOUND,
-        "collectCycle": FUNDING_CYCLE_MS // 3_600_000,
-        "nextSettleTime": next_settle_ms(now_ms),
+        "collectCycle": max(1, market.cycle_ms // HOUR_MS),
+        "nextSettleTime": market.next_funding_ms,
         "timestamp": now_ms,
         "idxPrice": market.contract.price(market.index_tick),
         "fairPrice": market.contract.price(market.fair_tick),

@@ -21,10 +21,11 @@ from typing import Any, Literal, Protocol, Self
 
 from mexcfast.core.depth import OrderBook, State
 from mexcfast.core.reader import Reader
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.tap import Kind
-from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, TapeError
 from mexcfast.tape import format as form
+from mexcfast.tape import told
 from mexcfast.tape.keyframe import describe_book
 from mexcfast.tape.ring import Ring
 
@@ -74,13 +75,34 @@ class Source(Protocol):
     name: str
     reader: Reader
 
+    @property
+    def is_closed(self) -> bool: ...
 
-class Sources(Protocol):
-    """The sockets of a client: net/pool.Pool."""
+
+class Noted(Protocol):
+    """Who tells of stream events: net/notices.Notices."""
 
     recorder: Any
 
-    def sources(self) -> Sequence[tuple[Source, bool]]: ...
+
+class Sources(Protocol):
+    """The public sockets of a client: net/pool.Pool."""
+
+    recorder: Any
+
+    @property
+    def connections(self) -> Sequence[Source]: ...
+    @property
+    def notices(self) -> Noted: ...
+
+
+class Private(Protocol):
+    """The private socket: net/private.PrivateStream."""
+
+    recorder: Any
+
+    @property
+    def connection(self) -> Source | None: ...
 
 
 class Sender(Protocol):
@@ -106,8 +128,10 @@ class Recorder:
         self.written = 0                # bytes in files
         self.parts: list[Path] = []
         self._endpoint = endpoint
-        self._sources: list[tuple[Source, bool]] = []
+        self._sources: dict[int, tuple[Source, bool]] = {}
+        self._numbers = 0
         self._pool: Sources | None = None
+        self._private: Private | None = None
         self._sender: Sender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -132,7 +156,8 @@ class Recorder:
 
     # -- the event loop's side --------------------------------------------------------------------
 
-    def start(self, pool: Sources, sender: Sender | None = None) -> None:
+    def start(self, pool: Sources, sender: Sender | None = None,
+              private: Private | None = None) -> None:
         """Record everything that the pool's sockets receive from now on.
 
         TapeError when the directory cannot be written, ConfigError when it is being recorded.
@@ -147,9 +172,14 @@ class Recorder:
             raise TapeError(f"{self.directory}: cannot record here: "
                             f"{fault.strerror or fault}") from fault
         self._pool = pool
-        pool.recorder = self
-        for source, private in pool.sources():
-            self._take_in(source, private)
+        pool.recorder = pool.notices.recorder = self
+        for source in pool.connections:
+            self._take_in(source, False)
+        if private is not None and self.settings.private:
+            self._private = private
+            private.recorder = self
+            if private.connection is not None:
+                self._take_in(private.connection, True)
         self._describe()
         if sender is not None and self.settings.orders != "no":
             self._sender = sender
@@ -159,23 +189,27 @@ class Recorder:
 
     def adopt(self, source: Source, private: bool = False) -> None:
         """A socket was made: record it too."""
-        if self._take_in(source, private):
-            self._tell_source(len(self._sources), source, private)
+        number = self._take_in(source, private)
+        self._tell_source(number, source, private)
+        for channel, symbol in source.reader.heard():
+            self.ring.note(Kind.LISTENED, number, f"{channel} {symbol}")
 
-    def _take_in(self, source: Source, private: bool) -> bool:
-        if private and not self.settings.private:
-            return False
-        self._sources.append((source, private))
-        source.reader.record(self.ring, len(self._sources))
-        return True
+    def _take_in(self, source: Source, private: bool) -> int:
+        gone = [number for number, (each, _) in self._sources.items() if each.is_closed]
+        for number in gone:
+            del self._sources[number]
+        self._numbers += 1
+        self._sources[self._numbers] = source, private
+        source.reader.record(self.ring, self._numbers)
+        return self._numbers
 
-    def told(self, source: Source, what: str, *details: Any) -> None:
-        """A hook about a connection is being called: connected, disconnected, reconnected, refused.
-        """
-        if source.reader.tap is self.ring:
-            plain = [{"channel": each.channel, "symbol": each.symbol, "params": each.params}
-                     if isinstance(each, Topic) else each for each in details]
-            self.ring.note(Kind.TOLD, source.reader.tap_source, json.dumps([what, *plain]))
+    def told(self, event: StreamEvent) -> None:
+        """Listeners and watchers are about to be told of this."""
+        self.ring.note(Kind.TOLD, 0, told.encode_event(event))
+
+    def told_private(self, hook: str, *details: Any) -> None:
+        """A hook of the private stream's listeners is about to be called."""
+        self.ring.note(Kind.TOLD, 0, told.encode_hook(hook, details))
 
     def _tell_source(self, number: int, source: Source, private: bool) -> None:
         self.ring.note(Kind.SOURCE, number, json.dumps({"name": source.name, "private": private}))
@@ -188,13 +222,15 @@ class Recorder:
         self.ring.tell_losses()
         self.ring.note(Kind.MARK, 0, b"")
         books: dict[OrderBook, None] = {}
-        for number, (source, private) in enumerate(self._sources, 1):
+        for number, (source, private) in self._sources.items():
             self._tell_source(number, source, private)
             for symbol, route in source.reader.routes.items():
                 if route.book is not None:
                     self.ring.note(Kind.BOOK_ATTACHED, number,
                                    f"{route.book.tap_number} {int(route.book.strict)} 1 {symbol}")
                     books[route.book] = None
+                for text in route.arbitrations():
+                    self.ring.note(Kind.ARBITRATED, number, text)
             for channel, symbol in source.reader.heard():
                 self.ring.note(Kind.LISTENED, number, f"{channel} {symbol}")
         idle = not self._described
@@ -240,7 +276,7 @@ class Recorder:
             await asyncio.to_thread(thread.join)
 
     def _detach(self) -> None:
-        for source, _ in self._sources:
+        for source, _ in self._sources.values():
             if source.reader.tap is self.ring:
                 for route in source.reader.routes.values():
                     if route.book is not None:
@@ -249,7 +285,9 @@ class Recorder:
         self._sources.clear()
         self._described.clear()
         if self._pool is not None and self._pool.recorder is self:
-            self._pool.recorder = None
+            self._pool.recorder = self._pool.notices.recorder = None
+        if self._private is not None and self._private.recorder is self:
+            self._private.recorder = None
         if self._sender is not None:
             self._sender.on_write = None
 

@@ -11,28 +11,34 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from mexcfast.client import MarketData
-from mexcfast.core.channels import CHANNELS
+from mexcfast.core.arbiter import Arbiter
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Event
+from mexcfast.core.frame import Message
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import Reader
+from mexcfast.core.stream_events import Disconnected, Gap, Refused, Repairing, StreamEvent
 from mexcfast.core.tap import Kind
 from mexcfast.core.topics import Topic
 from mexcfast.errors import BookError, ConfigError, FrameError, TapeError, VenueError
+from mexcfast.net.private import PREFIX, Channels, Wishes, wishes
 from mexcfast.tape import format as form
+from mexcfast.tape import told
 from mexcfast.tape.format import Damage, Record
 from mexcfast.tape.keyframe import is_like, reply_of
 
 log = logging.getLogger("mexcfast.tape")
 
-PERSONAL = tuple(row.name for row in CHANNELS if row.name.startswith("push.personal."))
+BOOK_KINDS = frozenset((Kind.EXPECTED, Kind.SNAPSHOT, Kind.COMMITS, Kind.APPLIED_FRAME, Kind.RESET,
+                        Kind.SUSPENDED, Kind.VERIFIED, Kind.BOOK_STOPPED, Kind.SUSPECTED,
+                        Kind.UNSUSPECTED))
 STATES = tuple(State)
 CHANGES = tuple(Change)
 SHORTEST_SLEEP_NS = 1_000_000
@@ -48,6 +54,8 @@ class Summary:
     first_ns: int = 0
     last_ns: int = 0
     disconnects: int = 0
+    gaps: int = 0
+    repairs: int = 0                 # REST requests that were to mend a book
     losses: int = 0                  # loss records; lost: what they say
     lost: int = 0
     damages: list[Damage] = field(default_factory=list)
@@ -62,28 +70,65 @@ class Summary:
         return not (self.lost or self.damages or self.differing)
 
 
-class _Control:
-    """What a replayed reader is attached to: the pool's part is on the tape."""
+class _Socket:
+    """One socket of the recording, and what its reader is attached to: the tape."""
 
-    def __init__(self, summary: Summary) -> None:
-        self._summary = summary
+    def __init__(self, name: str, stage: Stage) -> None:
+        self.name = name
+        self.reader = Reader(self)
+        self.reader.on_state = self.on_state
+        self.heard: set[tuple[str, str]] = set()     # (push channel, symbol)
+        self._stage = stage
 
-    def on_control(self, event: Event) -> None: ...
+    def on_control(self, event: Event) -> None:
+        self._stage.called("on_control")
 
-    def on_need(self, book: OrderBook, change: Change) -> None: ...
+    def on_need(self, book: OrderBook, change: Change) -> None:
+        self._stage.called("on_need")
+
+    def on_trusted(self, book: OrderBook) -> None:
+        self._stage.called("on_trusted")
+
+    def on_state(self, book: OrderBook, old: State, new: State) -> None:
+        self._stage.called("on_state")
 
     def on_fault(self, fault: Exception, where: str) -> None:
-        self._summary.faults += 1
-        log.warning("%s: %s", where, fault)
+        self._stage.summary.faults += 1
+        log.warning("%s: %s: %s", self.name, where, fault)
 
 
-class _Socket:
-    """One socket of the recording."""
+class _Ear(Listener):
+    """Sends the private socket's pushes on to one listener, as net/private does."""
 
-    def __init__(self, name: str, summary: Summary) -> None:
-        self.name = name
-        self.reader = Reader(_Control(summary))
-        self.heard: set[tuple[str, str]] = set()     # (push channel, symbol)
+    def __init__(self, listener: Listener, wanted: Wishes) -> None:
+        self.listener = listener
+        self._wanted = {PREFIX + name: symbols for name, symbols in wanted.items()}
+
+    def on_event(self, event: Event) -> None:
+        if event.channel in self._wanted:
+            symbols = self._wanted[event.channel]
+            if symbols is None or not event.symbol or event.symbol in symbols:
+                self.listener.on_event(event)
+
+    def on_frame(self, frame: Message, ts_recv_ns: int) -> None:
+        self.listener.on_frame(frame, ts_recv_ns)
+
+
+class _Script:
+    """The records, one at a time, with one look ahead."""
+
+    def __init__(self, records: Iterable[Record | Damage]) -> None:
+        self._records = iter(records)
+        self._next: Record | Damage | None = None
+
+    def take(self) -> Record | Damage | None:
+        found, self._next = self.peek(), None
+        return found
+
+    def peek(self) -> Record | Damage | None:
+        if self._next is None:
+            self._next = next(self._records, None)
+        return self._next
 
 
 class Stage:
@@ -95,7 +140,10 @@ class Stage:
         self.summary = Summary()
         self.wanted = asyncio.Event()
         self._listeners: dict[Topic, list[Listener]] = {}
-        self._private: list[Listener] = []
+        self._private: list[_Ear] = []
+        self._arbiters: dict[str, Arbiter] = {}
+        self._script = _Script(())
+        self._watchers: list[Callable[[StreamEvent], object]] = []
         self._sockets: dict[int, _Socket] = {}
         self._numbered: dict[int, OrderBook] = {}
         self._unsure: set[int] = set()        # books the tape has not described since a loss
@@ -105,7 +153,9 @@ class Stage:
             Kind.FORGOTTEN: self._forgotten, Kind.BOOK_ATTACHED: self._attached,
             Kind.BOOK_DETACHED: self._detached, Kind.SETTLED: self._settled, Kind.TOLD: self._told,
             Kind.KEYFRAME: self._keyframe, Kind.LOSS: self._loss, Kind.MARK: self._nothing,
-            Kind.ORDER: self._order, Kind.SENT: self._nothing,
+            Kind.ORDER: self._order, Kind.SENT: self._nothing, Kind.CALLED: self._was_called,
+            Kind.RETURNED: self._nothing, Kind.ARBITRATED: self._arbitrated,
+            Kind.TRUSTED: self._trusted,
         }
 
     # -- what net/pool.Pool offers ----------------------------------------------------------------
@@ -155,14 +205,36 @@ class Stage:
         if topic in self._refused:
             raise VenueError(None, f"{topic} was refused: {self._refused[topic]}")
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: Listener, channels: Channels | None) -> None:
         """Send the private socket's events to a listener."""
-        self._private.append(listener)
+        ear = _Ear(listener, wishes(channels))
+        self.forget(listener)
+        self._private.append(ear)
         for socket in self._sockets.values():
             for channel, symbol in socket.heard:
-                if channel in PERSONAL:
-                    socket.reader.listen(channel, symbol, listener)
+                if channel.startswith(PREFIX):
+                    socket.reader.listen(channel, symbol, ear)
         self.wanted.set()
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen."""
+        for ear in [each for each in self._private if each.listener is listener]:
+            self._private.remove(ear)
+            for socket in self._sockets.values():
+                for channel, symbol in socket.heard:
+                    socket.reader.forget(channel, symbol, ear)
+
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call back with every stream event; returns a function that ends it."""
+        self._watchers = [*self._watchers, callback]
+
+        def unwatch() -> None:
+            left = list(self._watchers)
+            if callback in left:
+                left.remove(callback)
+            self._watchers = left
+
+        return unwatch
 
     def close(self) -> None:
         """The end: books stay readable and are STOPPED, feeds end."""
@@ -178,7 +250,40 @@ class Stage:
 
     # -- the tape ---------------------------------------------------------------------------------
 
-    def take(self, record: Record | Damage) -> None:
+    def open(self, records: Iterable[Record | Damage]) -> None:
+        """Play these."""
+        self._script = _Script(records)
+
+    def step(self) -> bool:
+        """Do what the next record says; False at the end."""
+        record = self._script.take()
+        if record is None:
+            return False
+        self._take(record)
+        return True
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next record was made; None when that is not known."""
+        record = self._script.peek()
+        return record.ts_ns if isinstance(record, Record) else None
+
+    def called(self, what: str) -> None:
+        """A reader calls what it is attached to: do what was done in that call."""
+        record = self._script.peek()
+        if (not isinstance(record, Record) or record.kind != Kind.CALLED
+                or record.payload != what.encode()):
+            return                            # there was no recorder yet, or records are lost
+        self._script.take()
+        while True:
+            record = self._script.take()
+            if record is None:
+                return
+            self._take(record)
+            if isinstance(record, Damage) or record.kind in (Kind.RETURNED, Kind.LOSS, Kind.MARK):
+                return
+
+    def _take(self, record: Record | Damage) -> None:
         """Do what was done when this was recorded. TapeError for a record that makes no sense."""
         summary = self.summary
         if isinstance(record, Damage):
@@ -190,7 +295,7 @@ class Stage:
         summary.first_ns = summary.first_ns or record.ts_ns
         summary.last_ns = record.ts_ns
         try:
-            if Kind.EXPECTED <= record.kind <= Kind.BOOK_STOPPED:
+            if record.kind in BOOK_KINDS:
                 self._on_book(record)
             else:
                 self._reads[Kind(record.kind)](record)
@@ -212,7 +317,7 @@ class Stage:
     def _source(self, record: Record) -> None:
         if record.source not in self._sockets:
             name = json.loads(record.payload)["name"]
-            self._sockets[record.source] = _Socket(name, self.summary)
+            self._sockets[record.source] = _Socket(name, self)
 
     def _listened(self, record: Record) -> None:
         socket = self._sockets[record.source]
@@ -230,7 +335,7 @@ class Stage:
             socket.reader.forget(channel, symbol, listener)
 
     def _who_wants(self, channel: str, symbol: str) -> list[Listener]:
-        if channel in PERSONAL:
+        if channel.startswith(PREFIX):
             return list(self._private)
         return [listener for topic, some in self._listeners.items()
                 if (topic.push, topic.symbol) == (channel, symbol) for listener in some]
@@ -276,6 +381,10 @@ class Stage:
             book.suspend()
         elif kind == Kind.VERIFIED:
             book.verified(record.ts_ns)
+        elif kind == Kind.SUSPECTED:
+            book.suspect(record.payload.decode())
+        elif kind == Kind.UNSUSPECTED:
+            book.trust()
         elif kind == Kind.BOOK_STOPPED:
             book.stop()
 
@@ -285,22 +394,67 @@ class Stage:
         if book is not None:
             self._sockets[record.source].reader.settle(book, STATES[old], CHANGES[change])
 
-    def _told(self, record: Record) -> None:
-        socket = self._sockets[record.source]
-        what, *details = json.loads(record.payload)
-        self.summary.disconnects += what == "disconnected"
-        if what == "refused":
-            row, why = details
-            topic = Topic(row["channel"], row["symbol"], tuple(map(tuple, row["params"])))
-            self._refused[topic] = why
-            for listener in list(self._listeners.get(topic, ())):
-                self._call(listener.on_refused, topic, why)
+    def _arbitrated(self, record: Record) -> None:
+        channel, symbol, *rest = record.payload.decode().split(" ")
+        route = self._sockets[record.source].reader.route(symbol)
+        if not rest:
+            route.arbitrate(channel, None)
             return
-        told: list[Listener] = []
-        for route in socket.reader.routes.values():
-            told += [each for each in route.listeners() if each not in told]
-        for listener in told:
-            self._call(getattr(listener, f"on_{what}"), socket.name, *details)
+        number, path, joined_ns, capacity, horizon_ns = rest
+        arbiter = self._arbiters.get(f"{channel} {symbol} {number}")
+        if arbiter is None or (int(path) == 0 and arbiter.n_paths > 1):
+            # the address of one that is gone may come again
+            arbiter = Arbiter(channel, capacity=int(capacity), horizon_ns=int(horizon_ns))
+            self._arbiters[f"{channel} {symbol} {number}"] = arbiter
+        while arbiter.n_paths <= int(path):
+            arbiter.join(int(joined_ns))
+        route.arbitrate(channel, arbiter, int(path))
+
+    def _trusted(self, record: Record) -> None:
+        book = self._numbered.get(int(record.payload))
+        if book is not None:
+            self._sockets[record.source].reader.trust(book)
+
+    def _was_called(self, record: Record) -> None:
+        """Called by a reader whose input is not on the tape; what was done in it comes next."""
+
+    def _told(self, record: Record) -> None:
+        event = told.decode(record.payload)
+        if isinstance(event, tuple):
+            hook, details = event
+            self.summary.disconnects += hook == "on_disconnected"
+            for ear in list(self._private):
+                self._call(getattr(ear.listener, hook), *details)
+            return
+        self.summary.disconnects += isinstance(event, Disconnected)
+        self.summary.gaps += isinstance(event, Gap)
+        self.summary.repairs += isinstance(event, Repairing)
+        if isinstance(event, Refused) and event.topic is not None:
+            self._refused[event.topic] = event.why
+        listeners = self._concerned(event)
+        named = told.HOOKS.get(type(event).__name__)
+        if named is not None:
+            for listener in listeners:
+                self._call(getattr(listener, named[0]),
+                           *[getattr(event, name) for name in named[1]])
+        for listener in listeners:
+            self._call(listener.on_stream_event, event)
+        for watcher in self._watchers:
+            self._call(watcher, event)
+
+    def _concerned(self, event: StreamEvent) -> list[Listener]:
+        """Whom the pool told."""
+        topic, symbol = getattr(event, "topic", None), getattr(event, "symbol", None)
+        if topic is not None:
+            return list(self._listeners.get(topic, ()))
+        if symbol is not None:
+            return list(self.books[symbol].listeners) if symbol in self.books else []
+        found: list[Listener] = []
+        for socket in self._sockets.values():
+            if socket.name == event.connection:
+                for route in socket.reader.routes.values():
+                    found += [each for each in route.listeners() if each not in found]
+        return found
 
     def _call(self, hook: Callable[..., object], *details: object) -> None:
         try:
@@ -413,8 +567,9 @@ class Replay:
 
     def play(self) -> Summary:
         """Play all of it now, at full speed, calling listeners; no event loop is needed."""
-        for record in self._records():
-            self._stage.take(record)
+        self._stage.open(self._records())
+        while self._stage.step():
+            pass
         self._stage.close()
         return self.summary
 
@@ -424,14 +579,17 @@ class Replay:
         started_ns = time.monotonic_ns()
         first_ns = 0
         since = 0
-        for record in self._records():
-            if self.speed is not None and isinstance(record, Record):
-                first_ns = first_ns or record.ts_ns
-                due_ns = started_ns + int((record.ts_ns - first_ns) / self.speed)
+        stage.open(self._records())
+        while True:
+            next_ns = stage.next_ns if self.speed is not None else None
+            if next_ns is not None and self.speed is not None:
+                first_ns = first_ns or next_ns
+                due_ns = started_ns + int((next_ns - first_ns) / self.speed)
                 wait_ns = due_ns - time.monotonic_ns()
                 if wait_ns >= SHORTEST_SLEEP_NS:
                     await asyncio.sleep(wait_ns / 1e9)
-            stage.take(record)
+            if not stage.step():
+                break
             since += 1
             if stage.has_waiting or since >= 1000:
                 since = 0
@@ -482,20 +640,27 @@ class Replay:
             return getattr(self.market, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    async def listen(self, listener: Listener) -> None:
-        """Own orders, fills, positions, balances as they came; ConfigError when not recorded."""
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call back with every stream event; returns a function that ends it."""
+        return self._stage.watch(callback)
+
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
+        """Own orders, fills, positions, balances as they came; ConfigError when not recorded.
+
+        channels: as in Trader.listen.
+        """
         if not self.parts[0].header.get("private"):
-            self._no_private()
-        self._stage.listen(listener)
+            raise ConfigError("the tape holds no private events: record with private=True")
+        self._stage.listen(listener, channels)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen."""
+        self._stage.forget(listener)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
         """As listen(); there is nothing to settle."""
         if listener is not None:
             await self.listen(listener)
-
-    @staticmethod
-    def _no_private() -> NoReturn:
-        raise ConfigError("the tape holds no private events: record with private=True")
 
 
 _MARKET = frozenset(name for name in dir(MarketData) if not name.startswith("_"))

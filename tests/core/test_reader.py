@@ -424,3 +424,61 @@ def test_listeners_of_a_route():
 
 def test_errors_have_one_root():
     assert issubclass(FrameError, MexcfastError) and issubclass(BookError, MexcfastError)
+
+
+class Shown(Listener):
+    def __init__(self):
+        self.versions = []
+
+    def on_book(self, book):
+        assert book.is_live
+        self.versions.append(book.version)
+
+
+def test_a_book_in_doubt_is_shown_to_nobody_until_its_stream_speaks():
+    me = Shown()
+    control, reader, book = reader_with_book(me)
+    book.expect_snapshot()
+    book.suspect("its stream has not spoken yet")
+    snap(reader, book, 100)
+    assert book.state is State.LIVE and not book.is_live and me.versions == []
+    assert book.doubt == "its stream has not spoken yet"
+    reader.feed_bytes(depth(99, 100), 1)
+    assert (book.is_live, book.doubt, me.versions, control.trusted) == (
+        True, None, [100], [book.symbol])
+    book.suspect("silent")
+    reader.feed_bytes(depth(101, 101), 2)
+    assert me.versions == [100, 101] and len(control.trusted) == 2
+    book.suspect("silent")
+    reader.feed_bytes(depth(105, 105), 3)
+    assert book.state is State.REPAIRING and book.doubt is None
+    book.suspect("silent")
+    book.suspend()
+    assert book.doubt is None
+    book.stop()
+    book.suspect("silent")
+    assert book.doubt is None
+
+
+def test_a_doubt_that_proof_ends():
+    me = Shown()
+    control, reader, book = reader_with_book(me)
+    book.expect_snapshot()
+    snap(reader, book, 7)
+    book.suspect("silent")
+    reader.trust(book)
+    reader.trust(book)
+    assert me.versions == [7, 7] and book.is_live and control.trusted == []
+    book.suspect("silent")
+    book.reset()
+    assert book.doubt is None
+
+
+def test_changes_of_state_are_told_to_the_owner_first():
+    _, reader, book = reader_with_book(Shown())
+    seen = []
+    reader.on_state = lambda which, old, new: seen.append((which.symbol, old, new))
+    reader.feed_bytes(depth(5, 6), 1)
+    snap(reader, book, 6)
+    assert seen == [(book.symbol, State.INIT, State.SYNCING),
+                    (book.symbol, State.SYNCING, State.LIVE)]

@@ -51,6 +51,22 @@ def test_secret_length_boundaries(size):
     assert Signer("mx", secret).sign(NOW, b"x") == hmac_model.signature("mx", secret, NOW, b"x")
 
 
+@pytest.mark.parametrize("key_size", [1, 17, 50, 51, 52, 63, 64, 65, 127, 128, 129, 200])
+def test_every_length_of_target(key_size):
+    """Whole and broken blocks of the hash, and every place where its padding may fall."""
+    key = "k" * key_size
+    signer = Signer(key, SECRET)
+    for size in range(0, 270):
+        payload = bytes(i & 255 for i in range(size))
+        assert signer.sign(NOW, payload) == hmac_model.signature(key, SECRET, NOW, payload), size
+
+
+@pytest.mark.parametrize("now", [10**12, 10**13 - 1, 1_000_000_000_001, 1_234_567_890_123,
+                                 9_000_000_000_000, 1_999_999_999_999, 1_000_099_999_999])
+def test_every_digit_of_the_time(now):
+    assert Signer("mx", SECRET).sign(now) == hmac_model.signature("mx", SECRET, now)
+
+
 values = st.one_of(st.none(), texts, st.booleans(), st.integers(),
                    st.floats(allow_nan=False, allow_infinity=False),
                    st.decimals(allow_nan=False, allow_infinity=False))

@@ -43,13 +43,16 @@ class Control:
     """What the reader is attached to."""
 
     def __init__(self):
-        self.controls, self.needs, self.faults = [], [], []
+        self.controls, self.needs, self.faults, self.trusted = [], [], [], []
 
     def on_control(self, event):
         self.controls.append(event)
 
     def on_need(self, book, change):
         self.needs.append((book.symbol, change))
+
+    def on_trusted(self, book):
+        self.trusted.append(book.symbol)
 
     def on_fault(self, fault, where):
         self.faults.append((fault, where))

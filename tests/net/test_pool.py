@@ -12,8 +12,8 @@ from aiohttp import WSMsgType, web
 from mexcfast.core import topics as T
 from mexcfast.core.depth import State
 from mexcfast.core.listener import Listener
-from mexcfast.core.sign import Signer
-from mexcfast.errors import AuthenticationError, BookError, NetworkError, VenueError
+from mexcfast.core.stream_events import Disconnected, Gap, Live, Repairing
+from mexcfast.errors import BookError, NetworkError, VenueError
 from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
 from mexcfast.net.pool import Pool
 from mexcfast.net.stream import NativeStream
@@ -527,53 +527,6 @@ def test_a_hook_that_subscribes_and_unsubscribes():
     play(script)
 
 
-SIGNER = ("mxKEY", "secret-of-the-test")
-
-
-def test_login_comes_first_and_pushes_arrive():
-    async def script(venue, pool, me, watch, rest):
-        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
-        first = venue.seen[0][1]
-        assert first == json.loads(Signer(*SIGNER).login(1611038237237))
-        await venue.push({"channel": "push.personal.asset", "data": {"currency": "USDT"}, "ts": 1})
-        await watch.until(lambda: me.events)
-        assert me.events[0].currency == "USDT"
-        await venue.sockets[0].close()
-        await watch.until(lambda: venue.requests("login", 2))
-        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
-        assert len(venue.sockets) == 2, "one private socket, logged in again by itself"
-
-    play(script)
-
-
-@pytest.mark.parametrize("answer", [
-    {"channel": "rs.error", "data": "Confirming signature failed"},
-    {"channel": "rs.login", "data": {"code": 401, "msg": "denied"}},
-    {"channel": "rs.login", "code": 401, "msg": "denied"},
-    {"channel": "rs.login", "data": "failed"},
-])
-def test_a_refused_login(answer):
-    async def script(venue, pool, me, watch, rest):
-        venue.answers["login"] = [answer]
-        for _ in range(2):
-            with pytest.raises(AuthenticationError, match="login was refused") as caught:
-                await asyncio.wait_for(pool.login(Signer(*SIGNER), lambda: 1611038237237, me), 5)
-            assert "secret" not in str(caught.value)
-        assert len(venue.requests("login")) == 1, "wrong keys are not tried again"
-
-    play(script)
-
-
-def test_a_login_without_an_answer_is_tried_on_a_new_socket():
-    async def script(venue, pool, me, watch, rest):
-        venue.answers["login"] = [None]
-        await pool.login(Signer(*SIGNER), lambda: 1611038237237, me)
-        assert len(venue.requests("login")) == 2
-        assert ("disconnected", "private", "no answer to the login within 0.1 s") in me.life
-
-    play(script, acknowledge_timeout=0.1)
-
-
 def test_closing_stops_everything():
     async def script(venue, pool, me, watch, rest):
         pool.subscribe(me, T.depth(BTC))
@@ -594,3 +547,45 @@ def test_closing_stops_everything():
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         StreamSettings(**wrong)
+
+
+def test_what_happens_is_told_as_events(caplog):
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+
+        def note(event):
+            seen.append(event)
+            watch.note()
+
+        def bad(event):
+            raise RuntimeError("mine")
+
+        pool.watch(bad)
+        end = pool.watch(note)
+        pool.subscribe(me, T.depth(BTC))
+        await watch.until(lambda: me.books)
+        await venue.push(depth(105, 106))
+        await watch.until(lambda: [e for e in seen if isinstance(e, Live)][1:])
+        await venue.sockets[0].close()
+        await watch.until(lambda: [e for e in seen if isinstance(e, Live)][2:])
+        names = [type(event).__name__ for event in seen]
+        assert [name for name in names if name != "Repairing"] == [
+            "Connected", "Live", "Gap", "Live", "Disconnected", "Reconnected", "Live"]
+        assert [e.by for e in seen if isinstance(e, Repairing)] == [
+            "depth", "depth_commits", "depth"]
+        gap = next(e for e in seen if isinstance(e, Gap))
+        assert (gap.symbol, gap.first, gap.last, gap.connection) == (BTC, 101, 104, "public-1")
+        assert all(e.after_ns > 0 for e in seen if isinstance(e, Live))
+        lost = next(e for e in seen if isinstance(e, Disconnected))
+        assert lost.why == "closed by the peer" and lost.lived_ns > 0
+        end()
+        end()
+        await venue.sockets[1].close()
+        await watch.until(lambda: len(venue.sockets) == 3)
+        assert len(seen) == len(names)
+        lines = [record.getMessage() for record in caplog.records]
+        assert str(gap) in lines and str(lost) in lines
+
+    with caplog.at_level("INFO", "mexcfast.net"):
+        play(script, rest={"depth": [snapshot_text(100, [], [])], "depth_commits": [
+            commits_text([(n, [], []) for n in (104, 103, 102, 101)])]})

@@ -52,9 +52,11 @@ class World:
         money = {"USDT": Decimal(1_000_000), "BTC": Decimal(50), "ETH": Decimal(500)}
         self.me = self.venue.add_account("me", "mine", money)
         self.other = self.venue.add_account("other", "theirs", money)
+        self.faults = Faults(self.venue.clock_ms, list(symbols))
+        self.limits = limits or Limits.off()
         self.rest = Rest(
-            self.venue, Faults(self.venue.clock_ms, list(symbols)), limits or Limits.off(),
-            self.variations, lenient_auth=False, strict_clock=False,
+            self.venue, self.faults, self.limits, self.variations, lenient_auth=False,
+            strict_clock=False,
         )  # fmt: skip
 
     # Requests

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mexcfast.sim import Limits
+from mexcfast.sim import Exchange, Limits
 from mexcfast.sim.checks import MESSAGES
 from mexcfast.sim.conditional import MOST_PLANS
 from mexcfast.sim.contracts import Tier
 from sim.offline import PRIVATE, World
+from sim.sim_support import Client, play
 
 CREATE = "order/create"
 NOW_AND_THEN = "startTime=9&endTime=3"
@@ -68,7 +71,7 @@ def unsigned(world: World, payload: bytes = b"", **headers: str) -> Any:
 
 
 def maintained(world: World, code: int) -> Any:
-    world.venue.maintenance = code
+    world.faults.maintenance(code)
     return order(world)
 
 
@@ -84,6 +87,12 @@ def garbled(world: World) -> Any:
         "POST", PRIVATE + CREATE, "", world.headers(raw), raw, "127.0.0.1"
     )
     return json.loads(answer.text)
+
+
+def repeated(world: World) -> Any:
+    world.variations.repeated_603 = True
+    assert order(world)["success"]  # the clock stands still: the next one is signed the same
+    return order(world)
 
 
 def throttled(world: World) -> Any:
@@ -177,6 +186,7 @@ TABLE: list[tuple[int, str, Callable[[World], Any]]] = [
     (600, "no volume", lambda w: order(w, vol=None)),
     (601, "half a body", garbled),
     (602, "wrong signature", lambda w: unsigned(w, Signature="0" * 64)),
+    (603, "the same bytes again", repeated),
     (604, "maintenance", lambda w: maintained(w, 604)),
     (701, "no A", lambda w: setting(w, "permissions", frozenset("O"), lambda w: unsigned(w))),
     (703, "no O", lambda w: setting(w, "permissions", frozenset("A"), read)),
@@ -239,11 +249,38 @@ TABLE: list[tuple[int, str, Callable[[World], Any]]] = [
     (11444, "feature unavailable", lambda w: maintained(w, 11444)),
 ]  # fmt: skip
 
-#: Codes with a text that no REST request can earn.
+#: Codes that no request earns by itself, and why; faults.refuse() answers them. The same table
+#: stands in docs/sim.md.
 WITHOUT_REQUEST = {
-    702: "no documented request changes account settings under that permission",
-    2024: "2019 comes first while opening orders wait",
+    400: "600, 601 and 602 say what is wrong",
+    403: "the firewall answers HTML: `html`, `ban`",
+    429: "throttling is 510; HTTP 429: `http_status`",
+    501: "nothing says when the venue is busy",
+    503: "HTTP 503: `http_status`",
+    504: "HTTP 504: `http_status`",
+    506: "what a source is, nobody tells",
+    702: "no documented request needs that permission",
+    1003: "only change_risk_level took a level, which is 8817 now",
+    2012: "one client's name for 2011",
+    2023: "8817: tiers cannot be chosen any more; 2025 guards the position",
+    2024: "8817 again; 2019 guards waiting orders",
+    2026: "the leverage of cross positions can be changed today",
+    2035: "no request of today has market price levels",
+    2037: "510 is what budgets answer",
+    9999: "nothing says what it stands for",
+    200005: "identity checks do not exist here",
+    200006: "identity checks do not exist here",
+    300000: "regions do not exist here",
+    300001: "regions do not exist here",
 }
+#: Every error code of protocol.md 17: the column, and the identity codes of its last row.
+SECTION_17 = {
+    9999, 400, 401, 402, 403, 404, 406, 429, 500, 501, 503, 504, 506, 510, 511, 513, 600, 601, 602,
+    603, 604, 701, 702, 703, 704, 801, *range(1000, 1005), *range(2001, 2010), 2011, 2012, 2013,
+    2014, 2015, 2016, 2018, 2019, *range(2021, 2039), 2040, 2041, 2042, 2043, *range(3001, 3005),
+    4001, *range(5001, 5005), *range(6001, 6006), 6026, 8817, 11444, 200005, 200006, 300000, 300001,
+}  # fmt: skip
+DOCS = Path(__file__).parents[2] / "docs" / "sim.md"
 
 
 @pytest.mark.parametrize(("code", "why", "provoke"), TABLE, ids=[str(row[0]) for row in TABLE])
@@ -258,7 +295,53 @@ def test_code(code: int, why: str, provoke: Callable[[World], Any]) -> None:
 
 
 def test_the_table_is_complete() -> None:
-    assert sorted([row[0] for row in TABLE] + list(WITHOUT_REQUEST)) == sorted(MESSAGES)
+    earned = [row[0] for row in TABLE]
+    assert sorted([*earned, *WITHOUT_REQUEST]) == sorted(MESSAGES)
+    assert set(MESSAGES) == SECTION_17
+
+
+def test_the_documentation_names_the_codes_without_a_request() -> None:
+    told = {
+        int(code): reason.strip()
+        for codes, reason in re.findall(r"^\| ([\d, ]+) \| (.+?) \|$", DOCS.read_text(), re.M)
+        for code in codes.split(",")
+    }
+    assert told == WITHOUT_REQUEST
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_every_code_can_be_answered(after: bool) -> None:
+    """By the fault `refuse`, in place of the true answer or after it was executed."""
+
+    async def scene(venue: Exchange, client: Client) -> None:
+        price = str(venue.book("BTC_USDT").bids[5][0])
+        for code in sorted(SECTION_17):
+            venue.faults.refuse(CREATE, code, after_execute=after)
+            reply = await client.order(price=price, externalOid=f"o{code}")
+            assert (reply["success"], reply["code"], reply["message"]) == (
+                False, code, MESSAGES[code][0]
+            )  # fmt: skip
+            assert (f"o{code}" in venue.account.by_external) is after
+            venue.venue.cancel_all(venue.account, None)
+
+    play(scene)
+
+
+def test_a_run_of_refusals_blocks_opening() -> None:
+    world = World(symbols=("BTC_USDT",))
+    world.limits.failing_orders = (3, 2.0, 10.0)
+    world.order(vol=10)
+    for _ in range(3):
+        world.now += 100
+        assert order(world, vol=0)["code"] == 2011
+    assert order(world)["code"] == 6026
+    assert order(world, side=4, type=5, vol=5)["code"] == 0  # closing goes on
+    world.now += 10_000
+    assert order(world)["code"] == 0
+    for _ in range(3):  # too slow to count as a run
+        world.now += 1_500
+        assert order(world, vol=0)["code"] == 2011
+    assert order(world)["code"] == 0
 
 
 def test_restrictions_leave_closing_alone() -> None:

@@ -277,7 +277,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "short_commits": {"symbol": SYMBOL}, "version_gap": {"symbol": SYMBOL, "versions": 5},
     "http_status": {"path": "*", "status": 503}, "html": {}, "lose_answer": {"path": "*"},
     "hang": {"path": "*", "seconds": 0.01, "after_execute": True}, "garble_answer": {"path": "*"},
-    "truncate_answer": {"path": "*"}, "throttle": {}, "clock_jump": {"ms": -500},
+    "truncate_answer": {"path": "*"}, "throttle": {},
+    "refuse": {"path": "*", "code": 9999}, "clock_jump": {"ms": -500},
     "maintenance": {"code": 604, "seconds": 0.01}, "ban": {"seconds": 0.01, "how": "403"},
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mexcfast.sim import Exchange
+from mexcfast.sim import Exchange, views
 from mexcfast.sim.mirror import Mirror
 from mexcfast.sim.reflect import Reflection, shares
 from mexcfast.sim.replay import Replay
@@ -429,7 +429,14 @@ def test_the_mirror_mends_gaps_and_comes_back() -> None:
                 source.updates_per_second = 0
                 source.flush(SYMBOL)
                 await until(lambda: same(source, copy, SYMBOL))
-                source.venue.markets[SYMBOL].funding_rate = Decimal("0.0005")
+                market = source.venue.markets[SYMBOL]
+                market.funding_rate = Decimal("0.0005")
+                market.set_funding_cycle(3_600_000, source.clock_ms())
+                mirror._funding(views.funding(market, 0))
+                mirrored = copy.venue.markets[SYMBOL]
+                assert mirrored.funding_rate == Decimal("0.0005")
+                assert mirrored.cycle_ms == 3_600_000
+                assert mirrored.next_funding_ms == market.next_funding_ms
                 assert copy.state()["market"]["kind"] == "mirror"
 
     asyncio.run(main())

@@ -219,8 +219,8 @@ def test_json_and_paths() -> None:
             assert (await client.post("order/create", json.dumps(bad)))["code"] == 600
         status, reply = await client.raw("GET", "/api/v1/contract/nothing")
         assert (status, reply["code"]) == (404, 404)
-        status, reply = await client.raw("GET", PRIVATE + "account/asset/analysis/export")
-        assert (status, reply["code"]) == (404, 404) and "spreadsheet" in reply["message"]
+        status, reply = await client.raw("GET", "/api/v1/contract/detailV2")
+        assert (status, reply["code"]) == (404, 404) and "undocumented" in reply["message"]
         status, reply = await client.raw("GET", "/api/v3/exchangeInfo")
         assert (status, reply) == (200, {"symbols": []})
         status, reply = await client.raw("GET", "/api/v3/capital/config/getall?x=1")

@@ -255,7 +255,7 @@ def closed(world: World) -> None:
 
 
 def broken(world: World) -> None:
-    world.venue.maintenance = 500
+    world.faults.maintenance(500)
 
 
 #: What makes the exchange answer an error sample: a change of the world, a body, other headers.

@@ -59,6 +59,9 @@ class Log(mx.Listener):
     def on_refused(self, topic: object, why: str) -> None:
         self.calls.append(("refused", topic, why))
 
+    def on_stream_event(self, event: object) -> None:
+        self.calls.append(("stream", event))
+
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [call for call in self.calls if call[0] == kind]
 
@@ -145,7 +148,8 @@ def test_a_replay_calls_the_same_callbacks_bit_for_bit(tmp_path: Path, seed: int
 
     on_exchange(story, seed=seed, updates_per_second=200)
     kinds = {call[0] for call in live.calls}
-    assert kinds >= {"book", "state", "event", "frame", "connected", "disconnected", "reconnected"}
+    assert kinds >= {"book", "state", "event", "frame", "connected", "disconnected", "reconnected",
+                     "refused", "stream"}
     states = {(call[1], call[2]) for call in live.of("state")}
     assert (State.LIVE, State.REPAIRING) in states and (State.REPAIRING, State.LIVE) in states
     again = Log()
@@ -484,6 +488,6 @@ def test_a_login_that_fails_ends_nothing_on_the_tape(tmp_path: Path) -> None:
 
     on_exchange(story)
     rows = [row for row in read(tmp_path) if isinstance(row, Record)]
-    assert any(row.kind == Kind.TOLD and b"disconnected" in row.payload for row in rows)
+    assert any(row.kind == Kind.TOLD and b"on_disconnected" in row.payload for row in rows)
     assert not any(b"wrong" in row.payload and b"login" in row.payload for row in rows
                    if row.kind == Kind.SENT)

@@ -23,7 +23,7 @@ mexcfast\..*\.__(reduce|setstate)__
 mexcfast\..*\.__pyx_(vtable|capi)__
 mexcfast\..*\.__test__
 mexcfast\.core\.intent\.RiskLimits\.__init__
-mexcfast\.core\.(events|frame|reader)\.(CHANNELS|KEY_IDS|KINDS)
+mexcfast\.core\.(arbiter|events|frame|reader)\.(CHANNELS|KEY_IDS|KINDS)
 """
 
 

@@ -1,0 +1,495 @@
+"""The private socket: the login, the personal filter, and who hears which pushes.
+
+    CLOSED -> CONNECTING -> LOGGING_IN -> FILTERING -> LIVE
+                   ^------------ any loss -----------'
+
+Nothing but the login is sent before the venue has confirmed it. Then one personal.filter asks for
+the union of what all listeners want; it is sent again after every reconnect, and whenever a
+listener comes or goes. The venue pushes everything after an ordinary login, so without wishes that
+is what is asked for; when every wish can be named in a filter, the login says subscribe:false and
+nothing else arrives. Channels that no filter key names (position.mode, liquidate.risk ...) come
+only after an ordinary login.
+Source: protocol.md 8, 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from mexcfast.core.channels import CHANNELS
+from mexcfast.core.depth import Change, OrderBook, State
+from mexcfast.core.events import Event
+from mexcfast.core.frame import Message
+from mexcfast.core.listener import Listener, overrides
+from mexcfast.core.sign import Signer
+from mexcfast.core.throttle import backoff_ms
+from mexcfast.core.topics import FILTERS, FILTERS_WITHOUT_RULES, Topic, filter_frame
+from mexcfast.errors import AuthenticationError, MexcfastError
+from mexcfast.net.connection import SECOND, Connection, StreamSettings
+
+log = logging.getLogger("mexcfast.net")
+
+PREFIX = "push.personal."
+#: every personal channel, without the prefix
+PERSONAL = tuple(row.name.removeprefix(PREFIX) for row in CHANNELS if row.name.startswith(PREFIX))
+FILTER = "personal.filter"
+
+#: what a listener may ask for: names, or names -> contracts (empty or None: all)
+Channels = Iterable[str] | Mapping[str, Collection[str] | None]
+Wishes = dict[str, frozenset[str] | None]
+
+
+def wishes(channels: Channels | None) -> Wishes:
+    """Channel -> contracts, None for all; None wishes for every personal channel.
+
+    Names as in the venue's table, without push.personal. Raises ValueError for others, and for
+    contracts of a channel that takes none.
+    """
+    if channels is None:
+        return dict.fromkeys(PERSONAL)
+    if isinstance(channels, str):
+        channels = (channels,)
+    named = channels if isinstance(channels, Mapping) else dict.fromkeys(channels)
+    found: Wishes = {}
+    for name, symbols in named.items():
+        if name not in PERSONAL:
+            raise ValueError(f"channel is {name!r}; allowed: {', '.join(sorted(PERSONAL))}")
+        if isinstance(symbols, str):
+            raise ValueError(f"contracts of {name} are {symbols!r}; allowed: a list of contracts")
+        if symbols and name in FILTERS_WITHOUT_RULES:
+            raise ValueError(f"channel {name!r} takes no contracts; {sorted(symbols)} were given")
+        found[name] = frozenset(symbols) if symbols else None
+    if not found:
+        raise ValueError("channels is empty; allowed: at least one, or None for all")
+    return found
+
+
+def union(many: Iterable[Wishes]) -> Wishes:
+    """What satisfies everybody."""
+    found: Wishes = {}
+    for each in many:
+        for name, symbols in each.items():
+            known = found.get(name, frozenset())
+            found[name] = None if symbols is None or known is None else known | symbols
+    return found
+
+
+class PrivateConnection(Connection):
+    """A socket that sends nothing before its login is confirmed, and then its filter."""
+
+    def __init__(self, name: str, url: str, keeper: PrivateStream, settings: StreamSettings,
+                 login: Callable[[], bytes], *, is_quiet: bool,
+                 stream_class: type[Any] | None = None) -> None:
+        super().__init__(name, url, keeper, settings, login=login, stream_class=stream_class)
+        self.is_quiet = is_quiet             # logged in with subscribe:false
+        self.filtered: bytes | None = None   # the filter the venue has confirmed
+        self.asked: bytes | None = None      # the one it was sent last
+        self._owner = keeper
+        self._held: deque[tuple[bytes, str, Topic | None, int]] = deque()
+        self._under_way: deque[bytes] = deque()     # filters without an answer, oldest first
+        self.ear = _Ear(keeper, self)
+        for channel in PERSONAL:
+            self.reader.listen(PREFIX + channel, "", self.ear)
+
+    @property
+    def is_logged_in(self) -> bool:
+        """The venue has said yes on the socket there is now."""
+        return self.is_open and self.logged_in.is_set() and self.login_error is None
+
+    def send(self, frame: bytes, method: str, topic: Topic | None = None, tries: int = 1) -> None:
+        """As Connection.send; everything but the login waits for its confirmation."""
+        if method == "login" or self.is_logged_in:
+            super().send(frame, method, topic, tries)
+        else:
+            self._held.append((frame, method, topic, tries))
+
+    def ask_filter(self, frame: bytes, tries: int = 1) -> None:
+        """Replace the selection of this socket."""
+        self.asked = frame
+        self._under_way.append(frame)
+        self.send(frame, FILTER, None, tries)
+
+    def _note_lost(self) -> None:
+        self._held.clear()
+        self._under_way.clear()
+        self.filtered = self.asked = None
+        super()._note_lost()
+
+    def _settle(self, asked: Any, refusal: str) -> None:
+        super()._settle(asked, refusal)
+        if asked.method == "login":
+            if not refusal:
+                held, self._held = self._held, deque()
+                self._owner.on_login(self)
+                for each in held:
+                    super().send(*each)
+        elif asked.method == FILTER and self._under_way:
+            frame = self._under_way.popleft()
+            if refusal:
+                self._owner.on_filter_refused(self, refusal)
+            else:
+                self.filtered = frame
+                self._owner.on_filter(self)
+
+    def _check_acknowledgements(self, now_ns: int) -> None:
+        """A filter without an answer is sent again; then the socket is given up."""
+        limit_ns = int(self.settings.acknowledge_timeout * SECOND)
+        for asked in [each for each in self._asked if each.method == FILTER]:
+            if now_ns - asked.sent_ns < limit_ns:
+                continue
+            if asked.tries >= self.settings.acknowledge_tries or self.asked is None:
+                self._lose(f"no answer to {asked.tries} personal filters")
+                return
+            self._asked.remove(asked)
+            self._under_way.popleft()
+            self.ask_filter(self.asked, asked.tries + 1)
+        super()._check_acknowledgements(now_ns)
+
+
+class _Ear(Listener):
+    """Receives one socket's pushes for the stream."""
+
+    def __init__(self, stream: PrivateStream, connection: PrivateConnection) -> None:
+        self._stream = stream
+        self._connection = connection
+
+    def on_event(self, event: Event) -> None:
+        self._stream.heard(self._connection, event)
+
+    def on_frame(self, frame: Message, ts_recv_ns: int) -> None:
+        self._stream.heard_frame(frame, ts_recv_ns)
+
+
+class StreamState(Enum):
+    """Where the private stream stands."""
+
+    CLOSED = "closed"            # nobody listens, or the keys were refused
+    CONNECTING = "connecting"
+    LOGGING_IN = "logging in"
+    FILTERING = "filtering"      # logged in; the filter is not confirmed
+    LIVE = "live"
+
+
+class PrivateStream:
+    """The private pushes of one account.
+
+    signer, clock_ms: the keys and the time to sign logins with. on_live: called each time the
+    stream has become LIVE; on_lost: with a reason each time it stopped being so.
+    stream_class: a listener class other than the default, for tests.
+    """
+
+    def __init__(self, ws_url: str, signer: Signer, clock_ms: Callable[[], int],
+                 settings: StreamSettings | None = None, *,
+                 stream_class: type[Any] | None = None) -> None:
+        self.ws_url = ws_url
+        self.settings = settings or StreamSettings()
+        self.connection: PrivateConnection | None = None
+        self.login_error: AuthenticationError | None = None
+        self.logins = 0                      # confirmed so far
+        self.refusals: dict[str, str] = {}   # method -> what the venue said last
+        self.on_live: list[Callable[[], None]] = []
+        self.on_lost: list[Callable[[str], None]] = []
+        self._signer = signer
+        self._clock_ms = clock_ms
+        self._stream_class = stream_class
+        self._wishes: dict[Listener, Wishes] = {}
+        self._by_channel: dict[str, list[tuple[Listener, frozenset[str] | None]]] = {}
+        self._frame_listeners: list[Listener] = []
+        self._can_filter = True              # until the venue refuses a filter
+        self._was_live = False
+        self._lost_ns = 0
+        self._failures = 0                   # sockets lost without a login, in a row
+        self._waiting: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Any = None            # tape.Recorder while one that may hear this is running
+
+    def __repr__(self) -> str:
+        return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
+
+    # -- listening -------------------------------------------------------------------------------
+
+    async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
+        """Send personal pushes to a listener; returns when the venue has confirmed all of it.
+
+        channels: names without push.personal, or names -> contracts; None: all. A second call for
+        the same listener replaces what it hears. Raises ValueError for a wrong name,
+        AuthenticationError when the keys are refused, now and on every later call, or when the
+        venue has neither confirmed nor refused StreamSettings.acknowledge_tries logins in a row.
+        A venue that cannot be reached is waited for.
+        """
+        wanted = wishes(channels)
+        if self.login_error is not None:
+            raise self.login_error
+        self._wishes[listener] = wanted
+        self._regroup()
+        if self.connection is None:
+            self._failures = 0
+            self.connection = self._open("private")
+        elif self._apply(self.connection):
+            self._notify()
+        started = self._failures
+        while not self.is_live:
+            if self.login_error is not None:
+                raise self.login_error
+            if self._failures - started >= self.settings.acknowledge_tries:
+                why = self.connection.lost_because if self.connection is not None else ""
+                raise AuthenticationError(None, f"{self._failures} logins were not confirmed, "
+                                                f"the last one: {why}")
+            await self._change()
+
+    def forget(self, listener: Listener) -> None:
+        """Undo listen; the filter is narrowed, and without listeners the socket is closed."""
+        if self._wishes.pop(listener, None) is None:
+            return
+        self._regroup()
+        connection = self.connection
+        if connection is None:
+            return
+        if self._wishes:
+            self._apply(connection)
+        else:
+            self.connection = None
+            self._was_live = False
+            self._spawn(connection.close())
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream stands now."""
+        connection = self.connection
+        if connection is None or self.login_error is not None:
+            return StreamState.CLOSED
+        if not connection.is_open:
+            return StreamState.CONNECTING
+        if not connection.is_logged_in:
+            return StreamState.LOGGING_IN
+        return StreamState.LIVE if self._is_filtered(connection) else StreamState.FILTERING
+
+    @property
+    def is_live(self) -> bool:
+        """Every push that somebody wants arrives."""
+        return self.state is StreamState.LIVE
+
+    @property
+    def down_ns(self) -> int:
+        """Nanoseconds since the last loss; 0 before the first."""
+        return time.monotonic_ns() - self._lost_ns if self._lost_ns else 0
+
+    async def live(self) -> None:
+        """Wait until every push that somebody wants arrives."""
+        while not self.is_live:
+            await self._change()
+
+    async def close(self) -> None:
+        """Close the socket for good."""
+        connection, self.connection = self.connection, None
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if connection is not None:
+            await connection.close()
+
+    # -- what is wanted --------------------------------------------------------------------------
+
+    def _regroup(self) -> None:
+        """Who hears what, after a listener came or went."""
+        table: dict[str, list[tuple[Listener, frozenset[str] | None]]] = {}
+        for listener, wanted in self._wishes.items():
+            for name, symbols in wanted.items():
+                table.setdefault(PREFIX + name, []).append((listener, symbols))
+        self._by_channel = table
+        self._frame_listeners = [each for each in self._wishes if overrides(each, "on_frame")]
+
+    def wanted_filter(self) -> dict[str, tuple[str, ...]] | None:
+        """Filter key -> contracts, none for all; None when everything is wanted."""
+        wanted = union(self._wishes.values())
+        filters = {name: tuple(sorted(wanted[name] or ()))
+                   for name in FILTERS if name in wanted}
+        if not self._can_filter or not filters or (
+                len(filters) == len(FILTERS) and not any(filters.values())):
+            return None
+        return filters
+
+    def _may_be_quiet(self) -> bool:
+        """Whether a filter can name all that is wanted."""
+        return (self.wanted_filter() is not None
+                and all(name in FILTERS for name in union(self._wishes.values())))
+
+    def _frame(self, connection: PrivateConnection) -> bytes | None:
+        """The filter a socket needs now; None when it needs none, being fresh."""
+        filters = self.wanted_filter()
+        if filters is None and connection.asked is None and not connection.is_quiet:
+            return None
+        return filter_frame(filters)
+
+    def _is_filtered(self, connection: PrivateConnection) -> bool:
+        if connection.is_quiet and not self._may_be_quiet():
+            return False
+        frame = self._frame(connection)
+        return frame is None or connection.filtered == frame
+
+    def _apply(self, connection: PrivateConnection) -> bool:
+        """Ask for the filter that is wanted now; True when it is there already."""
+        if not connection.is_logged_in:
+            return False
+        if connection.is_quiet and not self._may_be_quiet():
+            self._renew(connection)
+            return False
+        frame = self._frame(connection)
+        if frame is not None and connection.asked != frame:
+            connection.ask_filter(frame)
+        return self._is_filtered(connection)
+
+    # -- sockets ---------------------------------------------------------------------------------
+
+    def _open(self, name: str) -> PrivateConnection:
+        is_quiet = self._may_be_quiet()
+        connection = PrivateConnection(
+            name, self.ws_url, self, self.settings,
+            lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,
+            stream_class=self._stream_class)
+        if self.recorder is not None:
+            self.recorder.adopt(connection, private=True)
+        connection.start()
+        return connection
+
+    def _renew(self, connection: PrivateConnection) -> None:
+        """Another login is needed: this socket was told to be quiet."""
+        if connection is self.connection:
+            self._end(f"{connection.name} logs in anew")
+            self.connection = self._open("private")
+            self._spawn(connection.close())
+
+    async def _try_again(self, connection: Connection, refused: AuthenticationError) -> None:
+        """Keys that worked before were refused: a clock or the venue may be wrong for a while."""
+        wait_ms = backoff_ms(self._failures, random.random(),
+                             cap_ms=self.settings.backoff_cap_ms)
+        log.error("private: %s; trying again in %.1f s", refused, wait_ms / 1000)
+        await connection.close()
+        await asyncio.sleep(wait_ms / 1000)
+        if self.connection is connection:
+            self.connection = self._open("private")
+
+    def _end(self, why: str) -> None:
+        was, self._was_live = self._was_live, False
+        if was:
+            self._lost_ns = time.monotonic_ns()
+            for told in list(self.on_lost):
+                self._tell(told, why)
+
+    def _now_live(self) -> None:
+        if self._was_live or not self.is_live:
+            return
+        self._was_live = True
+        for told in list(self.on_live):
+            self._tell(told)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _notify(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def _change(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    # -- what connections tell -------------------------------------------------------------------
+
+    def on_connection_open(self, connection: Connection) -> None:
+        """Nothing is live before the login is confirmed."""
+
+    def on_login(self, connection: PrivateConnection) -> None:
+        """The venue said yes: now the filter, and nothing before it."""
+        self.logins += 1
+        self._failures = 0
+        if connection is self.connection and self._apply(connection):
+            self.on_filter(connection)
+
+    def on_filter(self, connection: PrivateConnection) -> None:
+        """The selection stands."""
+        if connection is not self.connection or not self._is_filtered(connection):
+            return
+        first = not self._was_live
+        self._now_live()
+        if first:
+            if self.logins == 1:
+                self._tell_all("on_connected", connection.name)
+            else:
+                self._tell_all("on_reconnected", connection.name, self.down_ns)
+        self._notify()
+
+    def on_filter_refused(self, connection: PrivateConnection, why: str) -> None:
+        """The venue does not take filters: everything is pushed and what nobody wants dropped."""
+        self.refusals[FILTER] = why
+        log.warning("%s: the filter was refused, everything is asked for: %s", connection.name, why)
+        self._can_filter = False
+        connection.asked = connection.filtered = None
+        if connection is self.connection and self._apply(connection):
+            self.on_filter(connection)
+
+    def on_connection_lost(self, connection: Connection, why: str) -> None:
+        """Nothing is heard until it is back."""
+        log.warning("%s: lost: %s", connection.name, why)
+        if connection is not self.connection:
+            return
+        refused = connection.login_error
+        if refused is not None and not self.logins:
+            self.login_error = refused          # wrong keys do not get better
+        elif refused is not None:
+            self._spawn(self._try_again(connection, refused))
+        if not self._was_live:
+            self._failures += 1
+        self._end(why)
+        self._tell_all("on_disconnected", connection.name, why)
+        self._notify()
+
+    def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
+        """on_filter_refused speaks of it."""
+
+    def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
+        """There are no books here."""
+
+    def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
+        """Nor here."""
+
+    # -- what is pushed --------------------------------------------------------------------------
+
+    def heard(self, connection: PrivateConnection, event: Event) -> None:
+        """One push of one socket, to everybody who wants it."""
+        for listener, symbols in self._by_channel.get(event.channel, ()):
+            if symbols is None or not event.symbol or event.symbol in symbols:
+                self._tell(listener.on_event, event)
+
+    def heard_frame(self, frame: Message, ts_recv_ns: int) -> None:
+        """The same as parsed, for those who want frames of every personal channel."""
+        for listener in self._frame_listeners:
+            self._tell(listener.on_frame, frame, ts_recv_ns)
+
+    def _tell_all(self, hook: str, *args: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.told_private(hook, *args)
+        for listener in list(self._wishes):
+            self._tell(getattr(listener, hook), *args)
+
+    @staticmethod
+    def _tell(hook: Any, *args: Any) -> None:
+        try:
+            hook(*args)
+        except MexcfastError as fault:
+            log.warning("listener: %s", fault)
+        except Exception:
+            log.exception("a listener's %s raised", getattr(hook, "__name__", "hook"))
