@@ -10,11 +10,12 @@ cpdef enum Kind:
     LISTENED = 4          # "channel symbol": somebody listens to it on this reader
     FORGOTTEN = 5         # "channel symbol": nobody does any more
     # described 1: they did so before already, this is part of a description
-    BOOK_ATTACHED = 6     # "book strict described symbol": the contract's frames go into this book
+    BOOK_ATTACHED = 6     # "book strict described symbol": its frames go into this book
     BOOK_DETACHED = 7     # symbol
     SETTLED = 8           # "book old change": Reader.settle
     TOLD = 9              # JSON: what listeners and watchers were told of sockets and books
-    BOOK_ATTACHED = 6     # "book strict described symbol": its frames go into this book
+    # what the pool does in such a call comes before RETURNED
+    CALLED = 10           # the reader calls what it is attached to
     RETURNED = 11
     ARBITRATED = 12       # "channel symbol [arbiter path joined_ns capacity horizon_ns]"
     TRUSTED = 13          # book: Reader.trust
