@@ -9,6 +9,9 @@ from mexcfast.core.depth import State as State
 from mexcfast.core.events import Event as Event
 from mexcfast.core.events import parse_frame as parse_frame
 from mexcfast.core.intent import RiskLimits as RiskLimits
+from mexcfast.core.killswitch import KillSwitchSettings as KillSwitchSettings
+from mexcfast.core.killswitch import SwitchState as SwitchState
+from mexcfast.core.killswitch import Trigger as Trigger
 from mexcfast.core.listener import Listener as Listener
 from mexcfast.core.rest import LIVE as LIVE
 from mexcfast.core.rest import Endpoint as Endpoint
@@ -29,9 +32,11 @@ from mexcfast.errors import FrameError as FrameError
 from mexcfast.errors import InsufficientBalance as InsufficientBalance
 from mexcfast.errors import IntentError as IntentError
 from mexcfast.errors import JournalError as JournalError
+from mexcfast.errors import KillSwitchTripped as KillSwitchTripped
 from mexcfast.errors import LimitExceeded as LimitExceeded
 from mexcfast.errors import MaintenanceError as MaintenanceError
 from mexcfast.errors import MexcfastError as MexcfastError
+from mexcfast.errors import MissingExtra as MissingExtra
 from mexcfast.errors import NetworkError as NetworkError
 from mexcfast.errors import NotFound as NotFound
 from mexcfast.errors import NotReady as NotReady
@@ -45,6 +50,9 @@ from mexcfast.errors import SignatureError as SignatureError
 from mexcfast.errors import SymbolError as SymbolError
 from mexcfast.errors import VenueError as VenueError
 from mexcfast.errors import VenueFault as VenueFault
+from mexcfast.net.alerts import Alert as Alert
+from mexcfast.net.alerts import AlertLevel as AlertLevel
+from mexcfast.net.alerts import Webhook as Webhook
 from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder

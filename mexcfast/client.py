@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from mexcfast.core import topics as topic
+from mexcfast.core.account import CHANNELS, AccountState, Mirror
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -20,23 +23,28 @@ from mexcfast.core.events import (
     Tickers,
 )
 from mexcfast.core.intent import RiskLimits
+from mexcfast.core.journal import fingerprint
+from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
-from mexcfast.errors import ConfigError
+from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, EventFeed
 from mexcfast.net.account_api import AccountApi
+from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
+from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
 from mexcfast.net.positions_api import PositionsApi
 from mexcfast.net.private import Channels, PrivateStream
+from mexcfast.net.reconcile import AccountSettings, Reconciler
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
@@ -108,14 +116,18 @@ class Trader:
     """The private side: orders over REST, own events over the private socket."""
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
-                 journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
+                 journal: Journal | None = None, limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
             self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
-        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
+        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
+                             account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
+        self._executor = executor
+        self._clock = clock
 
     def _private(self) -> PrivateStream:
         if self.stream is None:
@@ -143,15 +155,35 @@ class Trader:
         Returns when trading is ready; Unknown outcomes are settled in the background from now on.
         listener: told of own events too, after the orders are up to date.
         """
-        await self.listen(self.orders.feed)
+        stream = self._private()
+        if not self._clock.is_synced:
+            with suppress(MexcfastError):       # the login shows what is wrong
+                await self._executor.sync_clock(3)
+        await stream.listen(self.orders.feed, CHANNELS)
+        self.reconciler.follow(stream)
         if listener is not None:
-            await self.listen(listener)
-        self.orders.watch_stream(self._logged_in)
+            await stream.listen(listener)
         await self.orders.start(settle_within_s=settle_within_s)
 
-    async def _logged_in(self) -> None:
-        if self.stream is not None:
-            await self.stream.live()
+    @property
+    def mirror(self) -> Mirror:
+        """The account as the venue shows it: orders, positions, balances; kept by start()."""
+        return self.orders.mirror
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Compares the mirror with the venue; on_state and on_difference are its callbacks."""
+        return self.orders.reconciler
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set while the mirror is READY: `await client.trader.ready.wait()`."""
+        return self.orders.reconciler.ready
+
+    @property
+    def state(self) -> AccountState:
+        """OFFLINE, COMPARING, READY or DEGRADED."""
+        return self.orders.mirror.state
 
     async def close(self) -> None:
         """Stop trading and close the private socket. Open orders stay open."""
@@ -169,13 +201,18 @@ class Client:
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
-    be awaited before trading. limits: what no order may exceed.
+    be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
+    kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
+    functions or net.alerts.Webhook.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
-                 limits: RiskLimits | None = None) -> None:
+                 limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None,
+                 kill_switch: KillSwitchSettings | None = None,
+                 alerts: Iterable[Callable[[Alert], None]] = ()) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -189,7 +226,11 @@ class Client:
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
-        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
+                             account)
+        self._is_started = False
+        self.kill_switch = self._make_kill_switch(
+            kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -204,6 +245,19 @@ class Client:
                 raise ConfigError(f"environment variable {name} is missing or empty")
         return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
 
+    def _make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts, account: str
+                          ) -> KillSwitch:
+        """Its state and the operator's file lie beside the journal, if there is one."""
+        orders, journal = self.orders, self.orders.journal
+        switch = KillSwitch(
+            self._executor, settings, alerts, account=account,
+            path=None if journal is None else f"{journal.path}.switch",
+            operator_file=None if journal is None else f"{journal.path}.kill",
+            unresolved=lambda: len(orders.unresolved),
+            stream_is_there=lambda: orders.is_current if self._is_started else None)
+        orders.on_change.append(switch.count_fills(orders.contracts))
+        return switch
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -217,6 +271,7 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self.kill_switch.close()
         await self.trader.close()
         await self._pool.close()
         await self._executor.close()
@@ -275,5 +330,7 @@ class Client:
         await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
-        """Trader.start"""
+        """Trader.start; the kill switch watches from then on."""
+        await self.kill_switch.start()
         await self.trader.start(listener, **more)
+        self._is_started = True
