@@ -36,6 +36,7 @@ from mexcfast.errors import KillSwitchTripped as KillSwitchTripped
 from mexcfast.errors import LimitExceeded as LimitExceeded
 from mexcfast.errors import MaintenanceError as MaintenanceError
 from mexcfast.errors import MexcfastError as MexcfastError
+from mexcfast.errors import MissingExtra as MissingExtra
 from mexcfast.errors import NetworkError as NetworkError
 from mexcfast.errors import NotFound as NotFound
 from mexcfast.errors import NotReady as NotReady

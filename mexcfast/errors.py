@@ -12,6 +12,7 @@
     ├── TapeError               a recording cannot be read or written
     ├── SlowConsumer            a feed's consumer fell behind its bound and asked to be told
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
+    ├── MissingExtra            a framework an adapter needs is not installed (also an ImportError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -68,6 +69,7 @@ __all__ = [
     "LimitExceeded",
     "MaintenanceError",
     "MexcfastError",
+    "MissingExtra",
     "NetworkError",
     "NotFound",
     "NotReady",
@@ -232,6 +234,23 @@ class BookError(MexcfastError, ValueError):
     """A book was given or asked for what is not its own. Names what was given and is allowed."""
 
     _advice = "Use one kind of depth and one book for a contract."
+
+
+class MissingExtra(MexcfastError, ImportError):
+    """A framework an adapter needs is not installed. Names the extra that brings it.
+
+    extra: its name in mexcfast[...]; reason: what the import said.
+    """
+
+    _advice = "Install the extra the message names into the same environment."
+
+    def __init__(self, extra: str, reason: str) -> None:
+        super().__init__(extra, reason)
+        self.extra = extra
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"pip install 'mexcfast[{self.extra}]': {self.reason}"
 
 
 class FrameError(MexcfastError, ValueError):
