@@ -256,6 +256,7 @@ class PrivateStream:
         self._failures = 0                   # sockets lost without a login, in a row
         self._waiting: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Any = None            # tape.Recorder while one that may hear this is running
 
     def __repr__(self) -> str:
         return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
@@ -431,6 +432,8 @@ class PrivateStream:
             name, self.ws_url, self, self.settings,
             lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,
             stream_class=self._stream_class)
+        if self.recorder is not None:
+            self.recorder.adopt(connection, private=True)
         connection.start()
         return connection
 
@@ -577,15 +580,12 @@ class PrivateStream:
         self._notify()
 
     def _tell_back(self, connection: PrivateConnection, down_ns: int) -> None:
-        listeners = list(self._wishes)
         if self.logins == 1:
-            for listener in listeners:
-                call(listener.on_connected, connection.name)
+            listeners = self._tell_all("on_connected", connection.name)
             self.notices.tell(Connected(ts_ns=time.time_ns(), connection=connection.name,
                                         took_ns=connection.down_ns), listeners)
         else:
-            for listener in listeners:
-                call(listener.on_reconnected, connection.name, down_ns)
+            listeners = self._tell_all("on_reconnected", connection.name, down_ns)
             self.notices.tell(Reconnected(ts_ns=time.time_ns(), connection=connection.name,
                                           down_ns=down_ns), listeners)
 
@@ -612,9 +612,7 @@ class PrivateStream:
         if not self._was_live:
             self._failures += 1
         self._end(why)
-        listeners = list(self._wishes)
-        for listener in listeners:
-            call(listener.on_disconnected, connection.name, why)
+        listeners = self._tell_all("on_disconnected", connection.name, why)
         self.notices.tell(Disconnected(ts_ns=time.time_ns(), connection=connection.name, why=why,
                                        lived_ns=connection.lived_ns), listeners)
         self._notify()
@@ -660,3 +658,12 @@ class PrivateStream:
         if connection is self.connection:
             for listener in self._frame_listeners:
                 call(listener.on_frame, frame, ts_recv_ns)
+
+    def _tell_all(self, hook: str, *args: Any) -> list[Listener]:
+        """Call a hook of every listener; returns who they are."""
+        if self.recorder is not None:
+            self.recorder.told_private(hook, *args)
+        listeners = list(self._wishes)
+        for listener in listeners:
+            call(getattr(listener, hook), *args)
+        return listeners
