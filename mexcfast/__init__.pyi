@@ -47,7 +47,9 @@ from mexcfast.errors import PositionError as PositionError
 from mexcfast.errors import RateLimited as RateLimited
 from mexcfast.errors import RequestTimeout as RequestTimeout
 from mexcfast.errors import SignatureError as SignatureError
+from mexcfast.errors import SlowConsumer as SlowConsumer
 from mexcfast.errors import SymbolError as SymbolError
+from mexcfast.errors import TapeError as TapeError
 from mexcfast.errors import VenueError as VenueError
 from mexcfast.errors import VenueFault as VenueFault
 from mexcfast.net.alerts import Alert as Alert
@@ -57,6 +59,9 @@ from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder
 from mexcfast.runtime import run as run
+from mexcfast.tape.recorder import Recorder as Recorder
+from mexcfast.tape.recorder import TapeSettings as TapeSettings
+from mexcfast.tape.replay import Replay as Replay
 from mexcfast.types import Accepted as Accepted
 from mexcfast.types import OpenType as OpenType
 from mexcfast.types import OrderType as OrderType

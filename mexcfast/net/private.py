@@ -220,6 +220,7 @@ class PrivateStream:
         self._failures = 0                   # sockets lost without a login, in a row
         self._waiting: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Any = None            # tape.Recorder while one that may hear this is running
 
     def __repr__(self) -> str:
         return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
@@ -371,6 +372,8 @@ class PrivateStream:
             name, self.ws_url, self, self.settings,
             lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,
             stream_class=self._stream_class)
+        if self.recorder is not None:
+            self.recorder.adopt(connection, private=True)
         connection.start()
         return connection
 
@@ -440,11 +443,10 @@ class PrivateStream:
         first = not self._was_live
         self._now_live()
         if first:
-            for listener in list(self._wishes):
-                if self.logins == 1:
-                    self._tell(listener.on_connected, connection.name)
-                else:
-                    self._tell(listener.on_reconnected, connection.name, self.down_ns)
+            if self.logins == 1:
+                self._tell_all("on_connected", connection.name)
+            else:
+                self._tell_all("on_reconnected", connection.name, self.down_ns)
         self._notify()
 
     def on_filter_refused(self, connection: PrivateConnection, why: str) -> None:
@@ -469,8 +471,7 @@ class PrivateStream:
         if not self._was_live:
             self._failures += 1
         self._end(why)
-        for listener in list(self._wishes):
-            self._tell(listener.on_disconnected, connection.name, why)
+        self._tell_all("on_disconnected", connection.name, why)
         self._notify()
 
     def on_frame_lost(self, connection: PrivateConnection, fault: FrameError) -> None:
@@ -500,6 +501,12 @@ class PrivateStream:
         """The same as parsed, for those who want frames of every personal channel."""
         for listener in self._frame_listeners:
             self._tell(listener.on_frame, frame, ts_recv_ns)
+
+    def _tell_all(self, hook: str, *args: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.told_private(hook, *args)
+        for listener in list(self._wishes):
+            self._tell(getattr(listener, hook), *args)
 
     @staticmethod
     def _tell(hook: Any, *args: Any) -> None:
