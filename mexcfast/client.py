@@ -264,9 +264,10 @@ class Client:
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
         self._executor = Executor(self.endpoint, signer, self._clock)
-        count, window_ms = self.endpoint.limit(find("depth"))
+        windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
-                          snapshot_budget=(count, (window_ms + self.endpoint.margin_ms) / 1000))
+                          budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)
+                                   for name, (count, window_ms) in windows.items()})
         self.market = MarketData(self._pool)
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):

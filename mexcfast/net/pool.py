@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mexcfast.core.arbiter import Arbiter, PathCounts
@@ -37,7 +37,7 @@ from mexcfast.core.topics import Topic
 from mexcfast.errors import BookError, VenueError
 from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
 from mexcfast.net.notices import Notices, Watcher, call
-from mexcfast.net.repair import Fetch, Repairer
+from mexcfast.net.repair import BUDGETS, Fetch, Repairer
 from mexcfast.net.rotation import Rotator
 from mexcfast.net.vitals import Vitals
 
@@ -48,13 +48,13 @@ HANDSHAKE_S = 0.5        # assumed in estimates
 class Pool:
     """The sockets of one endpoint.
 
-    ws_url: the venue's WebSocket. fetch: raw REST bodies for mending books. snapshot_budget:
-    requests and seconds of the venue's window for them, for estimates (fetch keeps it).
+    ws_url: the venue's WebSocket. fetch: raw REST bodies for mending books. budgets: requests and
+    seconds of the venue's windows for them, by endpoint.
     stream_class: a listener class other than the default, for tests.
     """
 
     def __init__(self, ws_url: str, fetch: Fetch, settings: StreamSettings | None = None, *,
-                 snapshot_budget: tuple[int, float] = (10, 2.0),
+                 budgets: Mapping[str, tuple[int, float]] = BUDGETS,
                  stream_class: type[Any] | None = None) -> None:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
@@ -64,10 +64,9 @@ class Pool:
         self.recorder: Any = None                    # tape.Recorder while one is running
         self.at_close: set[Callable[[], None]] = set()   # feeds that end with the streams
         self.notices = Notices()
-        self.repairer = Repairer(fetch, self, self.settings.repairs_at_once)
+        self.repairer = Repairer(fetch, self, self.settings.repairs_at_once, budgets)
         self.vitals = Vitals(self)
         self.rotator = Rotator(self)
-        self._snapshot_budget = snapshot_budget
         self._homes: dict[Topic, list[Connection]] = {}
         self._wanted: dict[Topic, int] = {}          # sockets that are to carry it
         self._depth_topics: dict[str, Topic] = {}
@@ -338,10 +337,10 @@ class Pool:
                        if book.state is not State.STOPPED)
         wanted = sum(not book.is_live and book.state is not State.STOPPED for book in books)
         closed = [each for each in self.connections if not each.is_open]
-        count, window_s = self._snapshot_budget
+        count, window_s = self.repairer.budgets["depth"]
         settings = self.settings
         left = seconds_left(
-            snapshots_s(wanted, 0 if self.repairer.waiting else count, count, window_s,
+            snapshots_s(wanted, self.repairer.slots("depth"), count, window_s,
                         self.repairer.answer_s),
             opening_s(len(closed), settings.connects_at_once, HANDSHAKE_S,
                       max((len(each.topics) for each in closed), default=0),

@@ -10,7 +10,9 @@ One job a book:
 
 Books wait in the order of their ranks: what was LIVE before what starts, and each in the user's
 order; questions whether a silent book has moved come last. At most `at_once` requests of a kind
-are under way, so a hundred broken books do not stand in the way of the user's own requests.
+are under way, so a hundred broken books do not stand in the way of the user's own requests. The
+venue counts a request some time between its first byte and its answer, so one holds its slot of
+the budget until a window after its answer: slow requests and quick ones never add up to too many.
 Source: protocol.md 10.2.
 """
 
@@ -20,7 +22,8 @@ import asyncio
 import heapq
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -34,6 +37,8 @@ log = logging.getLogger("mexcfast.net")
 # Fetches the raw body of an endpoint by its name in core/rest for one contract, within its budget.
 Fetch = Callable[[str, str], Awaitable[bytes]]
 
+# requests and seconds of the venue's windows (protocol.md 4)
+BUDGETS: Mapping[str, tuple[int, float]] = {"depth": (10, 2.0), "depth_commits": (20, 2.0)}
 LAGGING_SNAPSHOT_PAUSE = 0.2     # seconds; protocol.md 10.2 step 5 says 100 to 300 ms
 FAILURE_PAUSE = 0.5              # seconds after a request that failed, doubled up to 8 s
 BROKEN = (State.INIT, State.SYNCING, State.REPAIRING)
@@ -76,15 +81,22 @@ class _Job:
 
 
 class Repairer:
-    """Mends the books of all connections. at_once: requests of a kind under way."""
+    """Mends the books of all connections.
 
-    def __init__(self, fetch: Fetch, owner: Owner, at_once: int = 4) -> None:
+    at_once: requests of a kind under way. budgets: endpoint -> requests and seconds.
+    """
+
+    def __init__(self, fetch: Fetch, owner: Owner, at_once: int = 4,
+                 budgets: Mapping[str, tuple[int, float]] = BUDGETS) -> None:
         self._fetch = fetch
         self._owner = owner
         self._at_once = at_once
         self._jobs: dict[OrderBook, _Job] = {}
         self._queues: dict[str, list[tuple[int, int, _Job]]] = {"depth": [], "depth_commits": []}
         self._under_way = {"depth": 0, "depth_commits": 0}
+        self.budgets = budgets
+        self._answered: dict[str, deque[float]] = {name: deque() for name in self._queues}
+        self._wakers: dict[str, asyncio.TimerHandle] = {}
         self._tickets = 0
         self._closed = False
         self.requests = {"depth": 0, "depth_commits": 0}
@@ -140,6 +152,9 @@ class Repairer:
         for book in list(self._jobs):
             self.forget(book)
         await asyncio.gather(*tasks, return_exceptions=True)
+        for waker in self._wakers.values():
+            waker.cancel()
+        self._wakers.clear()
         for queue in self._queues.values():
             queue.clear()
 
@@ -170,7 +185,8 @@ class Repairer:
     def _pump(self, name: str) -> None:
         """Let those whose turn it is ask."""
         queue = self._queues[name]
-        while queue and self._under_way[name] < self._at_once and not self._closed:
+        while (queue and self._under_way[name] < self._at_once and not self._closed
+               and self._has_slot(name)):
             _, ticket, job = heapq.heappop(queue)
             if job.ticket != ticket or job.stage is not _Stage.QUEUED:
                 continue
@@ -186,6 +202,29 @@ class Repairer:
                 self._under_way[name] += 1
                 job.task = asyncio.get_running_loop().create_task(
                     self._ask(job, name), name=f"mexcfast mend {job.book.symbol}")
+
+    def slots(self, name: str) -> int:
+        """Slots of the budget that are free now, or held by a request under way."""
+        count, window_s = self.budgets[name]
+        answered = self._answered[name]
+        while answered and answered[0] <= time.monotonic() - window_s:
+            answered.popleft()
+        return count - len(answered)
+
+    def _has_slot(self, name: str) -> bool:
+        """Whether a request may leave; if not, the queue is looked at again when one may."""
+        if self.slots(name) > self._under_way[name]:
+            return True
+        answered = self._answered[name]
+        if answered and name not in self._wakers:
+            wait_s = answered[0] + self.budgets[name][1] - time.monotonic()
+            self._wakers[name] = asyncio.get_running_loop().call_later(
+                max(0.001, wait_s), self._wake, name)
+        return False
+
+    def _wake(self, name: str) -> None:
+        del self._wakers[name]
+        self._pump(name)
 
     def _rest(self, job: _Job, answer: Answer = Answer.UNKNOWN) -> None:
         """Nothing is left to do."""
@@ -226,6 +265,7 @@ class Repairer:
         finally:
             job.task = None
             self._under_way[name] -= 1
+            self._answered[name].append(time.monotonic())
             self._pump(name)
 
     def _take(self, job: _Job, reader: Reader, name: str, body: bytes) -> None:
