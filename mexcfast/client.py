@@ -33,7 +33,7 @@ from mexcfast.core.startup import Startup
 from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
-from mexcfast.feeds import BookFeed, EventFeed, Slow, Streams
+from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
@@ -111,6 +111,11 @@ class MarketData:
         """Fair (mark) price."""
         return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
 
+    def stream_events(self, *, bound: int = 1024, slow: Slow = "drop"
+                      ) -> CallbackFeed[StreamEvent]:
+        """What happens to sockets, topics and books: mexcfast.core.stream_events."""
+        return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
+
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], *,
                   redundancy: int | None = None, priority: int = 0) -> None:
         """Call a listener for each frame, with no queue in between. Made by mexcfast.topics.
@@ -163,7 +168,8 @@ class Trader:
                  account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
-            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
+                                        notices=pool.notices)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
@@ -391,6 +397,20 @@ class Client:
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """MarketData.unsubscribe"""
         self.market.unsubscribe(listener, topics)
+
+    def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
+        """MarketData.stream_events"""
+        return self.market.stream_events(**more)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """Own order, fill, position, asset and risk events; the first step logs in.
+
+        channels: as in Trader.listen. Raises what it does, when iterated. slow: an own event that
+        is dropped may be a fill, so the default is "error".
+        """
+        return PrivateFeed(lambda bell: self.trader.listen(bell, channels), self.trader.forget,
+                           self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
