@@ -94,7 +94,7 @@ cdef class Message:
         readonly int64_t begin, end     # versions merged into this frame; equal for a single one
         readonly bint has_range         # begin came on the wire
         readonly int64_t ts_ms          # venue time, -1 when absent
-        # of a brief one: all prices and quantities or-ed, the most and the fewest decimals of a price
+        # of a brief one: all prices or-ed, all quantities, the most and fewest decimals of a price
         int64_t price_bits, quantity_bits
         int32_t finest, coarsest
         Shape shape                     # outlives the frame

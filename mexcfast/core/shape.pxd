@@ -1,6 +1,6 @@
-# Depth frames of one stream look alike: the same keys in the same order, only levels, versions, time
-# and symbol differ. What one frame looked like is remembered, and a frame that looks the same is
-# read by comparing the text between those members and reading nothing but them.
+# Depth frames of one stream look alike: the same keys in the same order, only levels, versions,
+# time and symbol differ. What one frame looked like is remembered, and a frame that looks the same
+# is read by comparing the text between those members and reading nothing but them.
 from mexcfast.core.frame cimport Message
 
 # Read a depth frame of the remembered shape: 0, and m holds what parse() would have put there but

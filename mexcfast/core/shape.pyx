@@ -12,8 +12,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from mexcfast.core.frame cimport (
-    Field, KEY_ASKS, KEY_BEGIN, KEY_BIDS, KEY_END, KEY_SYMBOL, KEY_TS, KEY_VERSION, Level, MAX_PIECES,
-    Message, Piece, SHAPE_WORDS, Shape, TAG_DEPTH, grow, plain_level,
+    Field, KEY_ASKS, KEY_BEGIN, KEY_BIDS, KEY_END, KEY_SYMBOL, KEY_TS, KEY_VERSION, Level,
+    MAX_PIECES, Message, Piece, SHAPE_WORDS, Shape, TAG_DEPTH, grow, plain_level,
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, ESCAPED, INTEGRAL, NUMBER, STRING, Value
 from mexcfast.core.ticks cimport MAX_SCALE
@@ -85,9 +85,9 @@ cdef enum:
 cdef inline const char* level_at(const char* q, Level* out) noexcept nogil:
     """Past one price,quantity,orders] of plain digits; NULL for other forms.
 
-    q: behind the opening bracket; AHEAD_OF_LEVEL bytes from it and 8 before can be read. A price has
-    up to 8 digits, a single 0 before the point not counted; quantity and orders up to 8 each. What
-    is accepted here Message._level reads the same.
+    q: behind the opening bracket; AHEAD_OF_LEVEL bytes from it and 8 before can be read. A price
+    has up to 8 digits, a single 0 before the point not counted; quantity and orders up to 8 each.
+    What is accepted here Message._level reads the same.
     """
     # four bits behind the last byte seen, so that there are always four to find
     cdef uint64_t all_marks = no_digits(q) | <uint64_t>15 << 32
@@ -111,7 +111,7 @@ cdef inline const char* level_at(const char* q, Level* out) noexcept nogil:
            | is_zero & (point != 1)
            | (q[price_end + 1] == 48) & (quantity_end - price_end != 2)
            | (q[quantity_end + 1] == 48) & (end - quantity_end != 2)
-           | has_point & (q[price_end - 1] == 48))
+           | has_point & ((q + price_end - 1)[0] == 48))    # the bracket when there is no digit
     if bad:
         return NULL
     # one word of the digits before the point and behind it; the first may all be pushed out
@@ -125,8 +125,10 @@ cdef inline const char* level_at(const char* q, Level* out) noexcept nogil:
 
 
 cdef const char* read_levels(Message m, bint is_ask, const char* p, const char* end) noexcept nogil:
-    """Past one list of plain levels; NULL for other forms. p: at its opening bracket, 8 bytes into a
-    text whose last byte is a closing brace."""
+    """Past one list of plain levels; NULL for other forms.
+
+    p: at its opening bracket, 8 bytes and more into a text whose last byte is a closing brace.
+    """
     cdef Level* levels = m.asks if is_ask else m.bids
     cdef uint32_t cap = m.cap_asks if is_ask else m.cap_bids
     cdef uint32_t n = 0

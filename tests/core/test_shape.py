@@ -22,8 +22,8 @@ from models.frames import SYMBOL, Control, levels, snapshot_text
 
 FIRST = snapshot_text(100, levels((200, 5)), levels((100, 7)))
 #: One member's text in place of another: what a shape has to notice, or to read alike.
-SPARE = [b"0", b"1", b"00", b"01", b"1.0", b"0.5", b"1.50", b"-1", b"1e1", b"12345678", b"123456789",
-         b"99999999", b"12345678.1", b"0.12345678", b"0.00000001", b"0.123456789", b"0.0", b"5.",
+SPARE = [b"0", b"1", b"00", b"01", b"1.0", b"0.5", b"1.50", b"-1", b"1e1", b"12345678",
+         b"123456789", b"99999999", b"12345678.1", b"0.12345678", b"0.00000001", b"0.123456789", b"0.0", b"5.",
          b".5", b"null", b'"7"', b"[]", b"[1,2]", b"{}", b" ", b"9" * 16, b"9" * 17, b"9" * 19,
          b"9223372036854775807", b"9223372036854775808", b"\xff", b"1.25", b"104231.4", b"true"]
 
@@ -110,8 +110,8 @@ def test_every_length_of_a_number(price, quantity, orders):
     pair.apply(frame(101))
     for version in (102, 103):
         rows = [(price, quantity, orders), ("150.5", "3", "1")]
-        assert pair.apply(frame(version, rows)) in ("APPLIED", "NEED_SNAPSHOT") or "63 bits" in (
-            pair.apply(frame(version, rows)))
+        outcome = pair.apply(frame(version, rows))
+        assert outcome in ("APPLIED", "NEED_SNAPSHOT") or "63 bits" in outcome
         if pair.quick.state.name != "LIVE":
             return
 
@@ -123,8 +123,8 @@ def test_levels_at_the_very_end_of_a_text(outer):
     pair = Pair()
     order = ("version", "end", "begin", "asks", "bids")
     for n in range(1, 60):
-        assert pair.apply(frame(100 + n, [("150.5", n, 1)], [("90.25", 10**(n % 9), n % 3)] * (n % 4),
-                                order, outer)) == "APPLIED"
+        bids = [("90.25", 10**(n % 9), n % 3)] * (n % 4)
+        assert pair.apply(frame(100 + n, [("150.5", n, 1)], bids, order, outer)) == "APPLIED"
 
 
 def test_a_text_is_not_read_beyond_its_end():
