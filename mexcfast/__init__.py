@@ -41,6 +41,7 @@ _HOMES = {
     "Trigger": "core.killswitch",
     "Unknown": "types",
     "Webhook": "net.alerts",
+    "book_hash": "core.book_hash",
     "canonical_query": "core.sign",
     "parse_frame": "core.events",
     "run": "runtime",

@@ -3,6 +3,7 @@ from mexcfast.client import MarketData as MarketData
 from mexcfast.client import Trader as Trader
 from mexcfast.core import events as events
 from mexcfast.core import topics as topics
+from mexcfast.core.book_hash import book_hash as book_hash
 from mexcfast.core.depth import Change as Change
 from mexcfast.core.depth import OrderBook as OrderBook
 from mexcfast.core.depth import State as State

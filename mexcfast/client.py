@@ -28,9 +28,10 @@ from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
-from mexcfast.feeds import BookFeed, EventFeed, Slow, Streams
+from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
@@ -107,6 +108,11 @@ class MarketData:
                    ) -> EventFeed[FairPrice]:
         """Fair (mark) price."""
         return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
+
+    def stream_events(self, *, bound: int = 1024, slow: Slow = "drop"
+                      ) -> CallbackFeed[StreamEvent]:
+        """What happens to sockets, topics and books: mexcfast.core.stream_events."""
+        return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
 
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
@@ -357,6 +363,20 @@ class Client:
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """MarketData.unsubscribe"""
         self.market.unsubscribe(listener, topics)
+
+    def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
+        """MarketData.stream_events"""
+        return self.market.stream_events(**more)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """Own order, fill, position, asset and risk events; the first step logs in.
+
+        channels: as in Trader.listen. Raises what it does, when iterated. slow: an own event that
+        is dropped may be a fill, so the default is "error".
+        """
+        return PrivateFeed(lambda bell: self.trader.listen(bell, channels), self.trader.forget,
+                           self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
