@@ -23,8 +23,8 @@ from models.frames import SYMBOL, Control, levels, snapshot_text
 FIRST = snapshot_text(100, levels((200, 5)), levels((100, 7)))
 #: One member's text in place of another: what a shape has to notice, or to read alike.
 SPARE = [b"0", b"1", b"00", b"01", b"1.0", b"0.5", b"1.50", b"-1", b"1e1", b"12345678",
-         b"123456789", b"99999999", b"12345678.1", b"0.12345678", b"0.00000001", b"0.123456789", b"0.0", b"5.",
-         b".5", b"null", b'"7"', b"[]", b"[1,2]", b"{}", b" ", b"9" * 16, b"9" * 17, b"9" * 19,
+         b"123456789", b"99999999", b"12345678.1", b"0.12345678", b"0.00000001", b"0.123456789",
+         b"0.0", b"5.", b".5", b"null", b'"7"', b"[]", b"[1,2]", b"{}", b" ", b"9" * 16, b"9" * 17, b"9" * 19,
          b"9223372036854775807", b"9223372036854775808", b"\xff", b"1.25", b"104231.4", b"true"]
 
 
