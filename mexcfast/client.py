@@ -139,7 +139,8 @@ class Trader:
                  account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
-            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
+                                        notices=pool.notices)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts)

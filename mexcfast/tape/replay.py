@@ -423,8 +423,7 @@ class Stage:
     def _told(self, record: Record) -> None:
         event = told.decode(record.payload)
         if isinstance(event, tuple):
-            hook, details = event
-            self.summary.disconnects += hook == "on_disconnected"
+            hook, details = event           # a Disconnected of the private socket is told as well
             for ear in list(self._private):
                 self._call(getattr(ear.listener, hook), *details)
             return
@@ -439,6 +438,8 @@ class Stage:
             for listener in listeners:
                 self._call(getattr(listener, named[0]),
                            *[getattr(event, name) for name in named[1]])
+        if event.connection.startswith("private"):
+            listeners = [ear.listener for ear in self._private]
         for listener in listeners:
             self._call(listener.on_stream_event, event)
         for watcher in self._watchers:
