@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.account import CHANNELS, AccountState, Mirror
+from mexcfast.core.arbiter import PathCounts
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -26,8 +27,9 @@ from mexcfast.core.intent import RiskLimits
 from mexcfast.core.journal import fingerprint
 from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
-from mexcfast.core.rest import LIVE, Endpoint
+from mexcfast.core.rest import LIVE, Endpoint, find
 from mexcfast.core.sign import Signer
+from mexcfast.core.startup import Startup
 from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
@@ -115,10 +117,19 @@ class MarketData:
         """What happens to sockets, topics and books: mexcfast.core.stream_events."""
         return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
-        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], *,
+                  redundancy: int | None = None, priority: int = 0) -> None:
+        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics.
+
+        redundancy: sockets that carry each topic, the first arrival of each event wins; None: as
+        in StreamSettings. priority: books with a lower one are started and mended first, equal
+        ones in the order given. Neither means anything to a replay.
+        """
+        more: dict[str, int] = {"priority": priority} if priority else {}
+        if redundancy is not None:
+            more["redundancy"] = redundancy
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.streams.subscribe(listener, each)
+            self.pool.subscribe(listener, each, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Undo subscribe."""
@@ -129,6 +140,25 @@ class MarketData:
     def books(self) -> Mapping[str, OrderBook]:
         """The books kept now, by contract."""
         return self.streams.books
+
+    @property
+    def startup(self) -> Startup:
+        """How many books are LIVE now, and an estimate of the seconds until all are."""
+        found: Startup = self.pool.startup
+        return found
+
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call back with everything that happens to streams and books (core/stream_events).
+
+        Returns a function that ends it. A listener's on_stream_event gets what concerns it.
+        """
+        end: Callable[[], None] = self.pool.watch(callback)
+        return end
+
+    def lateness(self, topic: Topic) -> dict[str, PathCounts]:
+        """Per socket of a redundant topic: events brought first, copies and how late they came."""
+        found: dict[str, PathCounts] = self.pool.lateness(topic)
+        return found
 
 
 class Trader:
@@ -241,7 +271,10 @@ class Client:
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
         self._executor = Executor(self.endpoint, signer, self._clock)
-        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
+        windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
+        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
+                          budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)
+                                   for name, (count, window_ms) in windows.items()})
         self.market = MarketData(self._pool)
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
@@ -399,9 +432,9 @@ class Client:
         """MarketData.ticker"""
         return self.market.ticker(symbol, **more)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], **more: Any) -> None:
         """MarketData.subscribe"""
-        self.market.subscribe(listener, topics)
+        self.market.subscribe(listener, topics, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """MarketData.unsubscribe"""
