@@ -220,6 +220,15 @@ def trade(
                               as_json=as_json))))
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True,
+                               "help_option_names": []})
+def watchdog(context: typer.Context) -> None:
+    """Cancel every open order when the bot stops beating; options: --help."""
+    from mexcfast.watchdog import main
+
+    _finish(main(context.args))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
