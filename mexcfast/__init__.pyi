@@ -3,6 +3,7 @@ from mexcfast.client import MarketData as MarketData
 from mexcfast.client import Trader as Trader
 from mexcfast.core import events as events
 from mexcfast.core import topics as topics
+from mexcfast.core.book_hash import book_hash as book_hash
 from mexcfast.core.depth import Change as Change
 from mexcfast.core.depth import OrderBook as OrderBook
 from mexcfast.core.depth import State as State
@@ -47,7 +48,9 @@ from mexcfast.errors import PositionError as PositionError
 from mexcfast.errors import RateLimited as RateLimited
 from mexcfast.errors import RequestTimeout as RequestTimeout
 from mexcfast.errors import SignatureError as SignatureError
+from mexcfast.errors import SlowConsumer as SlowConsumer
 from mexcfast.errors import SymbolError as SymbolError
+from mexcfast.errors import TapeError as TapeError
 from mexcfast.errors import VenueError as VenueError
 from mexcfast.errors import VenueFault as VenueFault
 from mexcfast.net.alerts import Alert as Alert
@@ -57,6 +60,9 @@ from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder
 from mexcfast.runtime import run as run
+from mexcfast.tape.recorder import Recorder as Recorder
+from mexcfast.tape.recorder import TapeSettings as TapeSettings
+from mexcfast.tape.replay import Replay as Replay
 from mexcfast.types import Accepted as Accepted
 from mexcfast.types import OpenType as OpenType
 from mexcfast.types import OrderType as OrderType

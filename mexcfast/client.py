@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.account import CHANNELS, AccountState, Mirror
@@ -28,9 +28,10 @@ from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
-from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
@@ -46,70 +47,87 @@ from mexcfast.net.positions_api import PositionsApi
 from mexcfast.net.private import Channels, PrivateStream
 from mexcfast.net.reconcile import AccountSettings, Reconciler
 
+if TYPE_CHECKING:
+    from mexcfast.tape.recorder import Recorder
+
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
 
 
 class MarketData:
-    """Public streams of one endpoint.
+    """Public streams of one endpoint, or of a recording.
 
     Every method returns at once; the subscription starts when the result is awaited or iterated.
     Contracts are named as the venue does, for example BTC_USDT; ValueError otherwise.
+    slow and bound: what happens when the consumer is slower than the market, see mexcfast.feeds.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Streams) -> None:
+        self.pool: Any = pool             # net/pool.Pool, or what a replay has in its place
+        self.streams = pool
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, *, slow: Slow = "latest", bound: int = 1024) -> BookFeed:
         """The order book: `await` for a LIVE one, `async for` for every change."""
-        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
+        where = self.streams.depth_topic(symbol) or topic.depth(symbol)
+        return BookFeed(self.streams, where, slow, bound)
 
-    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
+    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Deals]:
         """Trades; every: each on its own instead of merged."""
-        return EventFeed(self.pool, topic.deals(symbol, False if every else None), bound)
+        return EventFeed(self.streams, topic.deals(symbol, False if every else None), bound, slow)
 
-    def tickers(self, *, bound: int = 16) -> EventFeed[Tickers]:
+    def tickers(self, *, bound: int = 16, slow: Slow = "drop") -> EventFeed[Tickers]:
         """All contracts' tickers, about once a second."""
-        return EventFeed(self.pool, topic.tickers(), bound)
+        return EventFeed(self.streams, topic.tickers(), bound, slow)
 
-    def ticker(self, symbol: str, *, bound: int = 1024) -> EventFeed[Ticker]:
+    def ticker(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop") -> EventFeed[Ticker]:
         """One contract's ticker."""
-        return EventFeed(self.pool, topic.ticker(symbol), bound)
+        return EventFeed(self.streams, topic.ticker(symbol), bound, slow)
 
-    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024) -> EventFeed[DepthFull]:
+    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024, slow: Slow = "drop"
+            ) -> EventFeed[DepthFull]:
         """The top 5, 10 or 20 levels, whole each time, without a book to keep."""
-        return EventFeed(self.pool, topic.depth_full(symbol, limit), bound)
+        return EventFeed(self.streams, topic.depth_full(symbol, limit), bound, slow)
 
-    def kline(self, symbol: str, interval: str, *, bound: int = 1024) -> EventFeed[Kline]:
+    def kline(self, symbol: str, interval: str, *, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Kline]:
         """Candles; intervals as in core/topics.INTERVALS."""
-        return EventFeed(self.pool, topic.kline(symbol, interval), bound)
+        return EventFeed(self.streams, topic.kline(symbol, interval), bound, slow)
 
-    def funding_rate(self, symbol: str, *, bound: int = 1024) -> EventFeed[FundingRate]:
+    def funding_rate(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                     ) -> EventFeed[FundingRate]:
         """Funding rate."""
-        return EventFeed(self.pool, topic.funding_rate(symbol), bound)
+        return EventFeed(self.streams, topic.funding_rate(symbol), bound, slow)
 
-    def index_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[IndexPrice]:
+    def index_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                    ) -> EventFeed[IndexPrice]:
         """Index price."""
-        return EventFeed(self.pool, topic.index_price(symbol), bound)
+        return EventFeed(self.streams, topic.index_price(symbol), bound, slow)
 
-    def fair_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[FairPrice]:
+    def fair_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                   ) -> EventFeed[FairPrice]:
         """Fair (mark) price."""
-        return EventFeed(self.pool, topic.fair_price(symbol), bound)
+        return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
+
+    def stream_events(self, *, bound: int = 1024, slow: Slow = "drop"
+                      ) -> CallbackFeed[StreamEvent]:
+        """What happens to sockets, topics and books: mexcfast.core.stream_events."""
+        return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
 
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.subscribe(listener, each)
+            self.streams.subscribe(listener, each)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Undo subscribe."""
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.unsubscribe(listener, each)
+            self.streams.unsubscribe(listener, each)
 
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """The books kept now, by contract."""
-        return self.pool.books
+        return self.streams.books
 
 
 class Trader:
@@ -120,7 +138,8 @@ class Trader:
                  account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
-            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
+                                        notices=pool.notices)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
@@ -231,6 +250,7 @@ class Client:
         self._is_started = False
         self.kill_switch = self._make_kill_switch(
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self._recorder: Recorder | None = None
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -274,7 +294,23 @@ class Client:
         await self.kill_switch.close()
         await self.trader.close()
         await self._pool.close()
+        if self._recorder is not None:
+            await self._recorder.stop()
         await self._executor.close()
+
+    def record(self, directory: str | os.PathLike[str], **settings: Any) -> Recorder:
+        """Write all that the sockets receive to files in a directory, until stop() or close().
+
+        settings: fields of mexcfast.tape.TapeSettings, for example private=True. Play it with
+        mexcfast.Replay(directory). Raises TapeError when the directory cannot be written,
+        ConfigError for settings out of range or when a recording runs already.
+        """
+        from mexcfast.tape.recorder import Recorder, TapeSettings
+
+        recorder = Recorder(directory, self.endpoint.ws_url, TapeSettings(**settings))
+        recorder.start(self._pool, self._executor, self.trader.stream)
+        self._recorder = recorder
+        return recorder
 
     async def _fetch(self, name: str, symbol: str) -> bytes:
         # depth without a limit: up to 1500 levels a side, 1000 would cut the tail off (10.1)
@@ -305,9 +341,9 @@ class Client:
         """Positions, leverage, margin over REST."""
         return self.trader.positions
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, **more: Any) -> BookFeed:
         """MarketData.book"""
-        return self.market.book(symbol)
+        return self.market.book(symbol, **more)
 
     def deals(self, symbol: str, **more: Any) -> EventFeed[Deals]:
         """MarketData.deals"""
@@ -324,6 +360,24 @@ class Client:
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """MarketData.subscribe"""
         self.market.subscribe(listener, topics)
+
+    def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """MarketData.unsubscribe"""
+        self.market.unsubscribe(listener, topics)
+
+    def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
+        """MarketData.stream_events"""
+        return self.market.stream_events(**more)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """Own order, fill, position, asset and risk events; the first step logs in.
+
+        channels: as in Trader.listen. Raises what it does, when iterated. slow: an own event that
+        is dropped may be a fill, so the default is "error".
+        """
+        return PrivateFeed(lambda bell: self.trader.listen(bell, channels), self.trader.forget,
+                           self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""

@@ -9,6 +9,8 @@
     ├── NotReady                trading was asked for before earlier orders were settled
     ├── KillSwitchTripped       the kill switch refuses what adds risk until it is reset by hand
     ├── JournalError            the journal of orders cannot be read, written or trusted
+    ├── TapeError               a recording cannot be read or written
+    ├── SlowConsumer            a feed's consumer fell behind its bound and asked to be told
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
     ├── MissingExtra            a framework an adapter needs is not installed (also an ImportError)
     │   the venue's answer
@@ -78,7 +80,9 @@ __all__ = [
     "RateLimited",
     "RequestTimeout",
     "SignatureError",
+    "SlowConsumer",
     "SymbolError",
+    "TapeError",
     "VenueError",
     "VenueFault",
     "venue_error",
@@ -200,6 +204,30 @@ class JournalError(MexcfastError):
 
     _advice = ("Stop trading; look at the named file. Delete it only when no order is in "
                "doubt.")
+
+
+class TapeError(MexcfastError, ValueError):
+    """A recording cannot be read or written. Names the file and the reason."""
+
+    _advice = "Name a tape, or a directory that can be written."
+
+
+class SlowConsumer(MexcfastError):
+    """The consumer of a feed with slow="error" is too far behind; the feed has ended.
+
+    feed: what it was reading; bound: what was allowed; behind: how much waited, at least.
+    """
+
+    _advice = "Do less in the loop, raise bound, or choose slow=\"drop\" or \"latest\"."
+
+    def __init__(self, feed: str, bound: int, behind: int) -> None:
+        super().__init__(feed, bound, behind)
+        self.feed = feed
+        self.bound = bound
+        self.behind = behind
+
+    def __str__(self) -> str:
+        return f"the consumer of {self.feed} is {self.behind} behind; allowed: {self.bound}"
 
 
 class BookError(MexcfastError, ValueError):
