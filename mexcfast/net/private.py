@@ -632,6 +632,12 @@ class PrivateStream:
     def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
         """Nor here."""
 
+    def on_topic_live(self, connection: Connection, topic: Topic) -> None:
+        """Nor topics."""
+
+    def on_trusted(self, connection: Connection, book: OrderBook) -> None:
+        """Nor doubts."""
+
     # -- what is pushed --------------------------------------------------------------------------
 
     def heard(self, connection: PrivateConnection, event: Event) -> None:
