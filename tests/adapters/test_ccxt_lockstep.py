@@ -163,7 +163,8 @@ async def rest(one: Any, two: Any, counts: Counter[str]) -> None:
             ("fetch_order_book", SYMBOL), ("fetch_order_book", SYMBOL, 5), ("fetch_trades", SYMBOL),
             ("fetch_ticker", SYMBOL), ("fetch_tickers",), ("fetch_ohlcv", SYMBOL, "1m"),
             ("fetch_open_orders", SYMBOL), ("fetch_orders", SYMBOL),
-            ("fetch_closed_orders", SYMBOL), ("fetch_my_trades", SYMBOL), ("fetch_positions",), ("fetch_balance",),
+            ("fetch_closed_orders", SYMBOL), ("fetch_my_trades", SYMBOL), ("fetch_positions",),
+            ("fetch_balance",),
             ("fetch_funding_rate", SYMBOL), ("fetch_leverage", SYMBOL), ("fetch_markets",)):
         theirs = TIMES.sub("TIME", text(await getattr(one, method)(*args)))
         mine = TIMES.sub("TIME", text(await getattr(two, method)(*args)))
