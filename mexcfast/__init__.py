@@ -10,7 +10,10 @@ __version__ = "0.1.0"
 
 # public name -> the room it lives in, below mexcfast; errors are public as well
 _HOMES = {
+    "AuditSettings": "net.audit",
     "Accepted": "types",
+    "AccountSettings": "net.reconcile",
+    "AccountState": "core.account",
     "Alert": "net.alerts",
     "AlertLevel": "net.alerts",
     "Change": "core.depth",
@@ -23,6 +26,7 @@ _HOMES = {
     "Listener": "core.listener",
     "LiveOrder": "net.own",
     "MarketData": "client",
+    "Mirror": "core.account",
     "OpenType": "types",
     "OrderBook": "core.depth",
     "OrderType": "types",
@@ -46,7 +50,7 @@ _HOMES = {
     "parse_frame": "core.events",
     "run": "runtime",
 }
-_ROOMS = {"events": "core.events", "topics": "core.topics"}
+_ROOMS = {"account": "core.account", "events": "core.events", "topics": "core.topics"}
 
 __all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
 

@@ -36,6 +36,7 @@ from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
+from mexcfast.net.audit import Audit
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
@@ -285,6 +286,7 @@ class Client:
         self._heart: Heart | None = None
         self.kill_switch = self._make_kill_switch(
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
         self._recorder: Recorder | None = None
 
     @classmethod
@@ -368,6 +370,7 @@ class Client:
             await heart.close(goodbye=goodbye)
         await self.kill_switch.close()
         await self.trader.close()
+        await self.audit.close()
         await self._pool.close()
         if self._recorder is not None:
             await self._recorder.stop()
