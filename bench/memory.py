@@ -63,14 +63,16 @@ class _MallInfo(ctypes.Structure):
         "fordblks", "keepcost")]
 
 
+_mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)      # glibc 2.33 and later
+if _mallinfo2 is not None:
+    _mallinfo2.restype = _MallInfo
+
+
 def in_use() -> int:
-    """Bytes that C's allocator has given out, large blocks included; -1 without glibc 2.33."""
-    try:
-        mallinfo2 = ctypes.CDLL(None).mallinfo2
-    except AttributeError:
-        return -1
-    mallinfo2.restype = _MallInfo
-    found = mallinfo2()
+    """Bytes that C's allocator has given out, large blocks included; 0 where it cannot tell."""
+    if _mallinfo2 is None:
+        return 0
+    found = _mallinfo2()
     return int(found.uordblks + found.hblkhd)
 
 
