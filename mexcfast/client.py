@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.depth import OrderBook
@@ -169,13 +169,14 @@ class Client:
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
-    be awaited before trading. limits: what no order may exceed.
+    be awaited before trading. limits: what no order may exceed. lane: "auto" sends order entry over
+    warm connections of its own (docs/lane.md), "off" over aiohttp as everything else.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
-                 limits: RiskLimits | None = None) -> None:
+                 limits: RiskLimits | None = None, lane: Literal["auto", "off"] = "auto") -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -183,7 +184,7 @@ class Client:
             raise ConfigError("one of access_key and secret is missing; allowed: both or neither")
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
-        self._executor = Executor(self.endpoint, signer, self._clock)
+        self._executor = Executor(self.endpoint, signer, self._clock, lane=lane)
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
         self.market = MarketData(self._pool)
         self.market_api = MarketApi(self._executor)
