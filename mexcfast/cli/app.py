@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -13,7 +13,7 @@ import mexcfast
 from mexcfast.errors import MexcfastError
 from mexcfast.runtime import run
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Trade MEXC futures fast and safely; try it on the embedded exchange.")
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")]
@@ -113,6 +113,72 @@ def paper(
     wanted = None if everything else symbols or ["BTC_USDT"]
     _finish(run(_quietly(serve(wanted, endpoint=endpoint, port=port, balance=balance,
                                as_json=as_json))))
+
+
+Endpoint = Annotated[str | None, typer.Option(help="REST address of another exchange; the live one "
+                                              "if it is left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
+
+
+@app.command()
+def account(endpoint: Endpoint = None, as_json: AsJson = False) -> None:
+    """Show balances, positions and the number of open orders."""
+    from mexcfast.cli.account import account as show
+
+    _finish(run(_quietly(show(endpoint=endpoint, as_json=as_json))))
+
+
+@app.command()
+def orders(
+    symbol: Annotated[str | None, typer.Argument(help="One contract; all if none is "
+                                                 "named.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Filled and cancelled ones.")] = False,
+    fills: Annotated[bool, typer.Option("--fills", help="Fills of one contract.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows of each kind.")] = 100,
+    cancel: Annotated[list[int] | None, typer.Option(help="Cancel this order id; may be "
+                                                     "repeated.")] = None,
+    cancel_all: Annotated[bool, typer.Option("--cancel-all", help="Cancel all limit orders, of "
+                                             "the contract if one is named.")] = False,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show open orders of every kind, past orders or fills; cancel some."""
+    from mexcfast.cli.account import orders as show
+
+    if history + fills + bool(cancel or cancel_all) > 1 or (cancel and cancel_all):
+        _fail("--history, --fills, --cancel and --cancel-all exclude each other")
+    if fills and symbol is None:
+        _fail("--fills needs a contract")
+    _finish(run(_quietly(show(
+        symbol, kind="history" if history else "fills" if fills else "open", limit=limit,
+        cancel=cancel or [], cancel_all=cancel_all, endpoint=endpoint, as_json=as_json))))
+
+
+@app.command()
+def trade(
+    symbol: Annotated[str, typer.Argument(help="A contract, for example BTC_USDT.")],
+    side: Annotated[Literal["open-long", "close-long", "open-short", "close-short"],
+                    typer.Argument(help="What it does to the position.")],
+    quantity: Annotated[str, typer.Argument(help="Contracts.")],
+    price: Annotated[str | None, typer.Option(help="Exact on the tick; none for market.")] = None,
+    kind: Annotated[Literal["limit", "post-only", "ioc", "fok", "market"],
+                    typer.Option("--type", help="How long it lives.")] = "limit",
+    leverage: Annotated[int | None, typer.Option(min=1, help="Needed to open an isolated "
+                                                 "position.")] = None,
+    cross: Annotated[bool, typer.Option("--cross", help="Cross margin instead of "
+                                        "isolated.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="One-way mode: never open "
+                                              "with it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place one order: checked, shown, confirmed, sent once, its outcome proven."""
+    from mexcfast.cli.trade import trade as send
+
+    _finish(run(_quietly(send(symbol, side, quantity, price=price, kind=kind, leverage=leverage,
+                              cross=cross, reduce_only=reduce_only, yes=yes, endpoint=endpoint,
+                              as_json=as_json))))
 
 
 @app.command()

@@ -1,10 +1,13 @@
 """A level-2 book on exact integers: no sequence, no clock (that is core/depth)."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memmove
 
 from mexcfast.core.frame cimport Level
+from mexcfast.core.side cimport (
+    Walk, is_unsettled, side_can_widen, side_choose, side_clear, side_free,
+    side_get, side_put, side_ready_to_widen, side_reserve, side_settle, side_widen, size_of,
+    walk_from_best, walk_on,
+)
 from mexcfast.core.ticks cimport (
     Fixed, MAX_SCALE, as_double, fixed_from_object, mul_overflows, POW10, rescale,
 )
@@ -12,69 +15,15 @@ from mexcfast.core.ticks cimport (
 from importlib import import_module
 from operator import index
 
+from mexcfast.errors import BookError
+
 cdef enum:
     MAX_KEY = 0x7FFFFFFFFFFFFFFF
 
+cdef tuple STORAGES = ("auto", "arrays", "ladder")     # the order of core/side.Storage
+
 cdef extern from *:
     ctypedef long long int128_t "__int128_t"   # sums of price * quantity do not fit 64 bits
-
-
-cdef inline uint32_t find(const Side* s, int64_t key) noexcept nogil:
-    """Index of the first key >= key.
-
-    Without a branch on what it compares: one mispredicted half the time costs more than all this.
-    Most changes are among the NEAR best levels; there three steps look at three keys each.
-    """
-    cdef const Entry* base = s.levels
-    cdef uint32_t n = s.n
-    cdef uint32_t quarter
-    if n >= NEAR and base[n - NEAR].key < key:
-        base += n - NEAR
-        base += 16 * ((base[15].key < key) + (base[31].key < key) + (base[47].key < key))
-        base += 4 * ((base[3].key < key) + (base[7].key < key) + (base[11].key < key))
-        base += (base[0].key < key) + (base[1].key < key) + (base[2].key < key)
-    elif n == 0:
-        return 0
-    else:
-        while n > 3:
-            quarter = n >> 2
-            base += <Py_ssize_t>quarter * ((base[quarter - 1].key < key)
-                                           + (base[2 * quarter - 1].key < key)
-                                           + (base[3 * quarter - 1].key < key))
-            n -= 3 * quarter
-        while n > 1:
-            base += base[0].key < key
-            n -= 1
-    return <uint32_t>(base - s.levels) + (base[0].key < key)
-
-
-cdef inline void put_level(Side* s, int64_t key, int64_t quantity, int64_t orders) noexcept nogil:
-    """Insert, change or delete, with room for one more behind the last level.
-
-    The shorter end moves, as far as there is room: changes deep in the book are as cheap as near.
-    """
-    cdef uint32_t i = find(s, key)
-    if i < s.n and s.levels[i].key == key:
-        if quantity:
-            s.levels[i].quantity = quantity
-            s.levels[i].orders = orders
-            return
-        s.n = s.n - 1
-        if i < s.n >> 1:
-            memmove(s.levels + 1, s.levels, i * sizeof(Entry))
-            s.levels = s.levels + 1
-        else:
-            memmove(s.levels + i, s.levels + i + 1, (s.n - i) * sizeof(Entry))
-    elif quantity:
-        if i < s.n >> 1 and s.levels > s.block:
-            memmove(s.levels - 1, s.levels, i * sizeof(Entry))
-            s.levels = s.levels - 1
-        else:
-            memmove(s.levels + i + 1, s.levels + i, (s.n - i) * sizeof(Entry))
-        s.levels[i].key = key
-        s.levels[i].quantity = quantity
-        s.levels[i].orders = orders
-        s.n = s.n + 1
 
 
 cdef inline int widen_level(Level* level, int32_t price_scale,
@@ -154,47 +103,24 @@ cdef class Book:
     """
 
     def __cinit__(self, *args, **kwargs):
-        # sides start empty: Cython zeroes the object
-        pass
+        side_clear(&self.sides[BID])
+        side_clear(&self.sides[ASK])
 
     def __dealloc__(self):
-        cdef int side
-        for side in range(2):
-            free(self.sides[side].block)
+        side_free(&self.sides[BID])
+        side_free(&self.sides[ASK])
 
-    cdef bint _can_widen(self, int32_t steps, bint prices) noexcept nogil:
-        """Whether everything stored fits with that many more decimals."""
-        cdef int side
-        cdef uint32_t i
-        cdef int64_t scratch = 0
-        for side in range(2):
-            for i in range(self.sides[side].n):
-                if mul_overflows(self.sides[side].levels[i].key if prices
-                                 else self.sides[side].levels[i].quantity, POW10[steps], &scratch):
-                    return False
-        return True
-
-    cdef void _widen(self, int32_t steps, bint prices) noexcept nogil:
-        cdef Side* s
-        cdef int side
-        cdef uint32_t i
-        cdef int64_t factor = POW10[steps]
-        for side in range(2):
-            s = &self.sides[side]
-            for i in range(s.n):
-                if prices:
-                    s.levels[i].key = s.levels[i].key * factor
-                else:
-                    s.levels[i].quantity = s.levels[i].quantity * factor
-        if prices:
-            self.price_scale = self.price_scale + steps
-        else:
-            self.quantity_scale = self.quantity_scale + steps
+    cdef int want_storage(self, str storage) except -1:
+        if storage not in STORAGES:
+            raise BookError(f"storage is {storage!r}; allowed: {', '.join(STORAGES)}")
+        self.wanted = <Storage><int>STORAGES.index(storage)
+        return 0
 
     cdef int prepare(self, Level* asks, uint32_t n_asks, Level* bids,
                      uint32_t n_bids) noexcept nogil:
         cdef int32_t price_scale = self.price_scale, quantity_scale = self.quantity_scale
         cdef int32_t more_price, more_quantity
+        cdef int side
         scales_of(asks, n_asks, &price_scale, &quantity_scale)
         scales_of(bids, n_bids, &price_scale, &quantity_scale)
         if (widen_levels(asks, n_asks, price_scale, quantity_scale)
@@ -202,98 +128,107 @@ cdef class Book:
             return 1
         more_price = price_scale - self.price_scale
         more_quantity = quantity_scale - self.quantity_scale
-        if more_price and not self._can_widen(more_price, True):
-            return 1
-        if more_quantity and not self._can_widen(more_quantity, False):
-            return 1
+        if more_price == 0 and more_quantity == 0:
+            return 0
+        for side in range(2):
+            if ((more_price and not side_can_widen(&self.sides[side], more_price, True))
+                    or (more_quantity
+                        and not side_can_widen(&self.sides[side], more_quantity, False))):
+                return 1
         if more_price:
-            self._widen(more_price, True)
+            if (side_ready_to_widen(&self.sides[BID], more_price)
+                    or side_ready_to_widen(&self.sides[ASK], more_price)):
+                return -1
+            side_widen(&self.sides[BID], more_price, True)
+            side_widen(&self.sides[ASK], more_price, True)
+            self.price_scale = price_scale
         if more_quantity:
-            self._widen(more_quantity, False)
+            side_widen(&self.sides[BID], more_quantity, False)
+            side_widen(&self.sides[ASK], more_quantity, False)
+            self.quantity_scale = quantity_scale
         return 0
 
     cdef int reserve(self, int side, uint32_t n) noexcept nogil:
-        cdef Side* s = &self.sides[side]
-        cdef uint32_t before = <uint32_t>(s.levels - s.block)
-        cdef uint32_t cap = s.cap if s.cap else 256
-        cdef void* moved
-        if before + s.n + n <= s.cap:
-            return 0
-        while cap < 2 * (s.n + n):
-            cap *= 2
-        if cap != s.cap:
-            moved = realloc(s.block, cap * sizeof(Entry))
-            if moved == NULL:
-                return -1
-            s.block = <Entry*>moved
-            s.cap = cap
-        # A quarter of the room in front: `before` lies inside the block, also after it has grown.
-        memmove(s.block + (cap >> 2), s.block + before, s.n * sizeof(Entry))
-        s.levels = s.block + (cap >> 2)
-        return 0
+        return side_reserve(&self.sides[side], n)
 
-    cdef void put(self, int side, int64_t price, int64_t quantity, int64_t orders) noexcept nogil:
-        put_level(&self.sides[side], price if side == BID else -price, quantity, orders)
+    cdef void put_all(self, int side, const Level* levels, uint32_t n) noexcept nogil:
+        if n == 0:
+            return
+        side_put(&self.sides[side], levels, n, 1 if side == BID else -1, self.price_scale,
+                 self.quantity_scale)
+        if is_unsettled(&self.sides[side], self.wanted):
+            side_settle(&self.sides[side], self.wanted)
 
-    cdef int put_all(self, int side, const Level* levels, uint32_t n) noexcept nogil:
-        cdef Side* s = &self.sides[side]
-        cdef uint32_t i
-        if self.reserve(side, n):
-            return -1
-        if side == BID:
-            for i in range(n):
-                put_level(s, levels[i].price, levels[i].quantity, levels[i].orders)
-        else:
-            for i in range(n):
-                put_level(s, -levels[i].price, levels[i].quantity, levels[i].orders)
-        return 0
+    cdef void choose_storage(self) noexcept nogil:
+        side_choose(&self.sides[BID], self.wanted)
+        side_choose(&self.sides[ASK], self.wanted)
 
     cdef void clear_levels(self) noexcept nogil:
-        self.sides[BID].n = 0
-        self.sides[ASK].n = 0
+        side_clear(&self.sides[BID])
+        side_clear(&self.sides[ASK])
 
     cdef bint is_crossed(self) noexcept nogil:
-        return (self.sides[BID].n > 0 and self.sides[ASK].n > 0
-                and self.top_price(BID) >= self.top_price(ASK))
+        return (self.sides[BID].top != NO_KEY and self.sides[ASK].top != NO_KEY
+                and self.sides[BID].top >= -self.sides[ASK].top)
 
-    cdef object _price(self, int side, uint32_t i):
-        cdef int64_t key = self.sides[side].levels[i].key
+    cdef uint32_t copy_levels(self, int side, Entry* out, uint32_t max) noexcept nogil:
+        cdef Walk walk
+        cdef uint32_t n = 0
+        walk_from_best(&self.sides[side], &walk)
+        while n < max and walk_on(&self.sides[side], &walk, &out[n]):
+            n += 1
+        return n
+
+    cdef object _price(self, int side, int64_t key):
         return as_double(key if side == BID else -key, self.price_scale)
 
-    cdef object _quantity(self, int side, uint32_t i):
-        return as_double(self.sides[side].levels[i].quantity, self.quantity_scale)
+    cdef object _top(self, int side):
+        if self.sides[side].top == NO_KEY:
+            return None
+        return as_double(self.top_price(side), self.price_scale)
+
+    cdef object _top_quantity(self, int side):
+        if self.sides[side].top == NO_KEY:
+            return None
+        return as_double(self.top_quantity(side), self.quantity_scale)
+
+    @property
+    def storage(self):
+        """How (bids, asks) are kept now: "arrays" or "ladder" each."""
+        return ("ladder" if self.sides[BID].ladder != NULL else "arrays",
+                "ladder" if self.sides[ASK].ladder != NULL else "arrays")
 
     @property
     def best_bid(self):
         """Highest bid price, None when there is no bid."""
-        return self._price(BID, self.sides[BID].n - 1) if self.sides[BID].n else None
+        return self._top(BID)
 
     @property
     def best_ask(self):
         """Lowest ask price, None when there is no ask."""
-        return self._price(ASK, self.sides[ASK].n - 1) if self.sides[ASK].n else None
+        return self._top(ASK)
 
     @property
     def best_bid_quantity(self):
         """Contracts at the best bid, None when there is no bid."""
-        return self._quantity(BID, self.sides[BID].n - 1) if self.sides[BID].n else None
+        return self._top_quantity(BID)
 
     @property
     def best_ask_quantity(self):
         """Contracts at the best ask, None when there is no ask."""
-        return self._quantity(ASK, self.sides[ASK].n - 1) if self.sides[ASK].n else None
+        return self._top_quantity(ASK)
 
     @property
     def mid(self):
         """(best_bid + best_ask) / 2, None when a side is empty."""
-        if not self.sides[BID].n or not self.sides[ASK].n:
+        if self.sides[BID].top == NO_KEY or self.sides[ASK].top == NO_KEY:
             return None
         return (<double>self.best_bid + <double>self.best_ask) / 2
 
     @property
     def spread(self):
         """best_ask - best_bid, exact before it becomes a float; None when a side is empty."""
-        if not self.sides[BID].n or not self.sides[ASK].n:
+        if self.sides[BID].top == NO_KEY or self.sides[ASK].top == NO_KEY:
             return None
         return as_double(self.top_price(ASK) - self.top_price(BID), self.price_scale)
 
@@ -301,7 +236,7 @@ cdef class Book:
     def microprice(self):
         """(bid * ask_quantity + ask * bid_quantity) / (bid_quantity + ask_quantity) at the top."""
         cdef double bid_quantity, ask_quantity
-        if not self.sides[BID].n or not self.sides[ASK].n:
+        if self.sides[BID].top == NO_KEY or self.sides[ASK].top == NO_KEY:
             return None
         bid_quantity = self.best_bid_quantity
         ask_quantity = self.best_ask_quantity
@@ -311,18 +246,20 @@ cdef class Book:
     @property
     def depth(self):
         """(number of bid levels, number of ask levels)."""
-        return self.sides[BID].n, self.sides[ASK].n
+        return size_of(&self.sides[BID]), size_of(&self.sides[ASK])
 
     cdef list _levels(self, int side, object n):
-        cdef uint32_t count = self.sides[side].n
-        cdef uint32_t i
+        cdef uint32_t count = size_of(&self.sides[side])
+        cdef Walk walk
+        cdef Entry entry
         cdef list out = []
         if n is not None:
             count = min(count, at_most(n))
-        for i in range(self.sides[side].n - count, self.sides[side].n):
-            out.append((self._price(side, i), self._quantity(side, i),
-                        self.sides[side].levels[i].orders))
-        out.reverse()
+        walk_from_best(&self.sides[side], &walk)
+        while count and walk_on(&self.sides[side], &walk, &entry):
+            out.append((self._price(side, entry.key),
+                        as_double(entry.quantity, self.quantity_scale), entry.orders))
+            count -= 1
         return out
 
     def bids(self, n=None):
@@ -341,17 +278,16 @@ cdef class Book:
 
         price is in units of 10**-price_scale, quantity in units of 10**-quantity_scale.
         """
-        cdef uint32_t i
-        cdef list bids = [], asks = []
-        for i in range(self.sides[BID].n):
-            bids.append((self.sides[BID].levels[i].key, self.sides[BID].levels[i].quantity,
-                         self.sides[BID].levels[i].orders))
-        for i in range(self.sides[ASK].n):
-            asks.append((-self.sides[ASK].levels[i].key, self.sides[ASK].levels[i].quantity,
-                         self.sides[ASK].levels[i].orders))
-        bids.reverse()
-        asks.reverse()
-        return bids, asks
+        cdef Walk walk
+        cdef Entry entry
+        cdef int side
+        cdef tuple out = ([], [])
+        for side in range(2):
+            walk_from_best(&self.sides[side], &walk)
+            while walk_on(&self.sides[side], &walk, &entry):
+                (<list>out[side]).append((entry.key if side == BID else -entry.key, entry.quantity,
+                                          entry.orders))
+        return out
 
     def as_numpy(self, n=None):
         """(bids, asks), best first: float64 arrays of shape (levels, 3): price, quantity, orders.
@@ -361,19 +297,25 @@ cdef class Book:
         numpy = import_module("numpy")
         cdef double[:, ::1] view
         cdef uint32_t i, count
-        cdef Py_ssize_t row
         cdef int side
+        cdef Walk walk
+        cdef Entry entry
         cdef list out = []
         for side in range(2):
-            count = self.sides[side].n if n is None else min(self.sides[side].n, at_most(n))
+            count = size_of(&self.sides[side])
+            if n is not None:
+                count = min(count, at_most(n))
             array = numpy.empty((count, 3))
             if count:
                 view = array
+                walk_from_best(&self.sides[side], &walk)
                 for i in range(count):
-                    row = self.sides[side].n - 1 - i
-                    view[i, 0] = self._price(side, row)
-                    view[i, 1] = self._quantity(side, row)
-                    view[i, 2] = self.sides[side].levels[row].orders
+                    if not walk_on(&self.sides[side], &walk, &entry):
+                        break
+                    view[i, 0] = as_double(entry.key if side == BID else -entry.key,
+                                           self.price_scale)
+                    view[i, 1] = as_double(entry.quantity, self.quantity_scale)
+                    view[i, 2] = entry.orders
             out.append(array)
         return tuple(out)
 
@@ -387,7 +329,8 @@ cdef class Book:
         cdef int64_t left = 0, take
         cdef int32_t finer
         cdef int128_t cost = 0, resting
-        cdef uint32_t i = self.sides[book_side].n
+        cdef Walk walk
+        cdef Entry entry
         fixed_from_object(volume, &wanted, "volume")
         if wanted.mantissa <= 0:
             raise ValueError(f"volume is {volume!r}; allowed: above 0")
@@ -397,14 +340,14 @@ cdef class Book:
         elif rescale(wanted.mantissa, wanted.scale, self.quantity_scale, &left):
             return None                                        # no book holds that much
         wanted.mantissa = left
-        while left > 0 and i > 0:
-            i -= 1
+        walk_from_best(&self.sides[book_side], &walk)
+        while left > 0 and walk_on(&self.sides[book_side], &walk, &entry):
             take = left
             if finer <= MAX_SCALE:      # beyond, any quantity is more than 63 bits of such steps
-                resting = <int128_t>self.sides[book_side].levels[i].quantity * POW10[finer]
+                resting = <int128_t>entry.quantity * POW10[finer]
                 if resting < left:
                     take = <int64_t>resting
-            cost += <int128_t>take * self.sides[book_side].levels[i].key
+            cost += <int128_t>take * entry.key
             left -= take
         if left > 0:
             return None
@@ -420,7 +363,8 @@ cdef class Book:
         cdef int book_side = side_of(side)
         cdef int64_t limit = 0
         cdef int128_t total = 0
-        cdef uint32_t i = self.sides[book_side].n
+        cdef Walk walk
+        cdef Entry entry
         if scaled(price, self.price_scale, "price", &limit):
             if (book_side == BID) == (limit > 0):
                 return 0.0                # above every bid, or below every ask
@@ -429,25 +373,24 @@ cdef class Book:
             limit = -limit
         elif _has_rest(price, self.price_scale):
             limit += 1            # rounded down: the step at `limit` is below the price asked for
-        while i > 0 and self.sides[book_side].levels[i - 1].key >= limit:
-            i -= 1
-            total += self.sides[book_side].levels[i].quantity
+        walk_from_best(&self.sides[book_side], &walk)
+        while walk_on(&self.sides[book_side], &walk, &entry) and entry.key >= limit:
+            total += entry.quantity
         return <double>total / <double>POW10[self.quantity_scale]
 
     def quantity_at(self, side, price):
         """Contracts resting at exactly `price`; side: "bid" or "ask". 0.0 when none."""
         cdef int book_side = side_of(side)
         cdef int64_t key = 0
-        cdef uint32_t i
+        cdef Entry entry
         if _has_rest(price, self.price_scale):
             return 0.0
         if scaled(price, self.price_scale, "price", &key):
             return 0.0
         if book_side == ASK:
             key = -key
-        i = find(&self.sides[book_side], key)
-        if i < self.sides[book_side].n and self.sides[book_side].levels[i].key == key:
-            return self._quantity(book_side, i)
+        if side_get(&self.sides[book_side], key, &entry):
+            return as_double(entry.quantity, self.quantity_scale)
         return 0.0
 
 

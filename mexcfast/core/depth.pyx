@@ -23,12 +23,13 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
-from mexcfast.core.book cimport ASK, BID, Book
+from mexcfast.core.book cimport Book
 from mexcfast.core.frame cimport (
     Field, KEY_ASKS, KEY_BIDS, KEY_SUCCESS, KEY_VERSION, Level, Message, Row, TAG_DEPTH, TAG_REPLY,
     number_of,
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.side cimport ASK, BID
 
 from mexcfast.errors import BookError, FrameError
 
@@ -40,15 +41,18 @@ cdef class OrderBook(Book):
 
     symbol: the venue's name, for example "BTC_USDT".
     strict: False accepts a stream of single-version frames that skips versions (protocol.md 10.2).
+    storage: how levels are kept (core/side). "auto" takes a ladder of ticks for a side where most
+    levels are within reach of one, "ladder" wherever there is a tick, "arrays" never.
 
     Prices read as floats, quantities are contracts. `state`, `version`, `ts_venue_ms`, `ts_recv_ns`
     and `ts_verified_ns` say how far to trust it; while it is not LIVE the last good levels stay
     readable. Frames with other symbols are refused with BookError.
     """
 
-    def __init__(self, str symbol not None, *, bint strict=True):
+    def __init__(self, str symbol not None, *, bint strict=True, str storage not None="auto"):
         if not symbol:
             raise BookError("symbol is empty; allowed: a contract's name such as BTC_USDT")
+        self.want_storage(storage)
         self.symbol = symbol
         self.name = symbol.encode()
         self.strict = strict
@@ -219,14 +223,15 @@ cdef class OrderBook(Book):
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:
         """All levels of one frame or none; FrameError and SYNCING when one does not fit."""
-        if self.prepare(asks, n_asks, bids, n_bids):
+        cdef int status = self.prepare(asks, n_asks, bids, n_bids)
+        if status > 0:
             # The frame is lost, and commits would bring the same levels: a snapshot is next.
             self._forget_pending()
             self.state = SYNCING
             raise FrameError(f"{self.symbol}: a level does not fit 63 bits at the book's "
                              f"{self.price_scale} price and {self.quantity_scale} quantity "
                              "decimals")
-        if self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
+        if status or self.reserve(ASK, n_asks) or self.reserve(BID, n_bids):
             raise MemoryError(f"no memory for the book of {self.symbol}")
         self.put_all(ASK, asks, n_asks)
         self.put_all(BID, bids, n_bids)
@@ -436,6 +441,7 @@ cdef class OrderBook(Book):
         self.quantity_scale = fresh.quantity_scale
         self.put_all(ASK, m.asks, m.n_asks)
         self.put_all(BID, m.bids, m.n_bids)
+        self.choose_storage()
         self.snapshots += 1
         self.version = version
         if ts_ms >= 0:

@@ -41,8 +41,14 @@ cdef struct Fixed:
 # fit: 1 within MAX_LONG, 2 beyond.
 cdef int fixed_from_text(const char* text, Py_ssize_t size, Fixed* out) noexcept nogil
 
-# The double nearest to mantissa / 10**scale.
-cdef double as_double(int64_t mantissa, int32_t scale) except? -1.0
+# as_double for the rest: more than 53 bits, or more than 22 decimals.
+cdef double long_as_double(int64_t mantissa, int32_t scale) except? -1.0
+
+# The double nearest to mantissa / 10**scale. Both operands exact in a double means one rounding.
+cdef inline double as_double(int64_t mantissa, int32_t scale) except? -1.0:
+    if -9007199254740992 <= mantissa <= 9007199254740992 and scale <= 22:
+        return <double>mantissa / POW10D[scale]
+    return long_as_double(mantissa, scale)
 
 # Mantissa of the same value at `scale` decimals. 0, or -1 when it is not exact or does not fit.
 cdef int rescale(int64_t mantissa, int32_t scale, int32_t to_scale, int64_t* out) noexcept nogil

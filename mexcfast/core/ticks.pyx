@@ -80,10 +80,7 @@ cdef int fixed_from_text(const char* text, Py_ssize_t size, Fixed* out) noexcept
     return 0
 
 
-cdef double as_double(int64_t mantissa, int32_t scale) except? -1.0:
-    # Both operands exact in a double: one rounding, so the quotient is the nearest double.
-    if -9007199254740992 <= mantissa <= 9007199254740992 and scale <= 22:
-        return <double>mantissa / POW10D[scale]
+cdef double long_as_double(int64_t mantissa, int32_t scale) except? -1.0:
     return float(f"{mantissa}e-{scale}")
 
 

@@ -9,9 +9,17 @@ import pytest
 from mexcfast.core.depth import OrderBook
 from models.frames import levels, snapshot_text
 
+STORAGE = "auto"
+
+
+@pytest.fixture(autouse=True, params=["arrays", "ladder"])
+def each_storage(request, monkeypatch):
+    """Everything below runs on both storages."""
+    monkeypatch.setitem(globals(), "STORAGE", request.param)
+
 
 def book_of(asks=(), bids=()) -> OrderBook:
-    book = OrderBook("BTC_USDT")
+    book = OrderBook("BTC_USDT", storage=STORAGE)
     book.load_snapshot(snapshot_text(1, levels(*asks), levels(*bids)))
     return book
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import partial
 from math import isclose
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.errors import BookError, FrameError
@@ -20,6 +28,12 @@ from models.frames import SYMBOL, commits_text, frame_text, levels, snapshot_tex
 VECTORS = {v["name"]: v["text"] for v in json_model.vectors("server->client")}
 REST = {json.loads(line)["name"]: line[line.index('"response": ') + 12:line.rindex("}")]
         for line in (json_model.DATA / "rest_responses.jsonl").read_text().splitlines()}
+
+
+@pytest.fixture(autouse=True, params=["arrays", "ladder"])
+def each_storage(request, monkeypatch):
+    """Everything below runs on both storages."""
+    monkeypatch.setitem(globals(), "OrderBook", partial(OrderBook, storage=request.param))
 
 
 def exact_levels(book: OrderBook) -> tuple[list[Level], list[Level]]:
@@ -227,8 +241,9 @@ class Histories(RuleBasedStateMachine):
             assert exact_levels(self.book) == (bids, asks), "book(snapshot + increments) is wrong"
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=250, stateful_step_count=30)
+def test_histories():
+    run_state_machine_as_test(
+        Histories, settings=settings(max_examples=150, stateful_step_count=30, deadline=None))
 
 
 # -- named examples -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memmove
 from mexcfast.core.depth cimport LIVE, OrderBook, REPAIRING, SYNCING
 from mexcfast.core.events cimport Event, event_from
 from mexcfast.core.frame cimport Message, TAG_DEPTH, TAG_REPLY
+from mexcfast.core.side cimport Storage, side_fault, size_of
 
 from mexcfast.errors import FrameError
 
@@ -44,17 +45,13 @@ def leak():
 
 
 cdef int check_book() except -1:
-    """Keys ascend strictly, nothing is empty, no room is overrun."""
+    """Keys ascend, nothing is empty, every level is where its key says, no room is overrun."""
     cdef int side
-    cdef uint32_t i
+    cdef const char* fault
     for side in range(2):
-        if BOOK.sides[side].n > BOOK.sides[side].cap:
-            raise AssertionError("more levels than room")
-        for i in range(BOOK.sides[side].n):
-            if BOOK.sides[side].levels[i].quantity <= 0:
-                raise AssertionError("an empty level")
-            if i and BOOK.sides[side].levels[i - 1].key >= BOOK.sides[side].levels[i].key:
-                raise AssertionError("levels out of order")
+        fault = side_fault(&BOOK.sides[side])
+        if fault != NULL:
+            raise AssertionError(fault.decode())
     return 0
 
 
@@ -100,9 +97,13 @@ cdef int run(const char* text, Py_ssize_t size) except -1:
         event.members()
     if M.tag != TAG_DEPTH and M.tag != TAG_REPLY:
         return 0
-    if BOOK.sides[0].n + BOOK.sides[1].n > 400 or BOOK.price_scale > 12 or BOOK.quantity_scale > 12:
+    if (size_of(&BOOK.sides[0]) + size_of(&BOOK.sides[1]) > 400 or BOOK.price_scale > 12
+            or BOOK.quantity_scale > 12):
         BOOK.reset()
         BOOK.price_scale = BOOK.quantity_scale = 0
+    BOOK.wanted = <Storage>(runs >> 6 & 3) if runs & 192 != 192 else BOOK.wanted
+    if runs & 7 == 0:                       # storages change and windows move at any time
+        BOOK.sides[0].patience = BOOK.sides[1].patience = 0
     try:
         if M.tag == TAG_DEPTH:
             if runs & 3:

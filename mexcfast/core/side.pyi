@@ -1,0 +1,1 @@
+"""No Python face: side is cimported only."""
