@@ -1,10 +1,11 @@
-"""How fast the exchange in the box is: depth frames to one client, orders, contracts mirrored.
+"""How fast the exchange in the box is: depth frames, orders, 200 contracts at once, a mirror.
 
-    python bench/sim.py [depth] [orders] [mirror] [--seconds 5]
+    python bench/sim.py [depth] [orders] [contracts] [mirror] [--seconds 5]
 
 The exchange runs in a process of its own; the client here is a bare socket that only counts, so
-that the exchange is what is measured. Both share this machine's cores: the CPU share printed is the
-exchange's own. A rate is sustained when no step was given up and every frame arrived.
+that the exchange is what is measured. Both share this machine's cores, hence the CPU shares: a side
+that is far from 100 % is not what bounds the rate. A rate is sustained when no step was given up
+and every frame arrived.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ import aiohttp
 from mexcfast.cli.sim import ChildExchange
 from mexcfast.runtime import run
 
-SYMBOLS = ["BTC_USDT", "ETH_USDT", "SOL_USDT", "DOGE_USDT"]
+SYMBOLS = ["BTC_USDT", "ETH_USDT", "SOL_USDT", "DOGE_USDT", "XRP_USDT", "SIM1_USDT", "SIM2_USDT",
+           "SIM3_USDT"]  # fmt: skip
+PARTS = ["depth", "orders", "contracts", "mirror"]
 
 
 class FrameCounter(asyncio.Protocol):
@@ -114,6 +117,27 @@ class OrderCaller(asyncio.Protocol):
         self._rest = data
 
 
+class Shares:
+    """CPU of the exchange and of this client since it was made, as a text."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.start = time.perf_counter()
+        self.exchange, self.client = cpu_seconds(pid), time.process_time()
+
+    def __str__(self) -> str:
+        took = (time.perf_counter() - self.start) / 100
+        exchange = (cpu_seconds(self.pid) - self.exchange) / took
+        client = (time.process_time() - self.client) / took
+        return f"exchange {exchange:3.0f} % of a core, client {client:3.0f} %"
+
+
+def memory_mb(pid: int) -> int:
+    """Resident memory of a process (Linux)."""
+    with open(f"/proc/{pid}/status") as file:
+        return int(next(line.split()[1] for line in file if line.startswith("VmRSS"))) // 1024
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far (Linux)."""
     with open(f"/proc/{pid}/stat") as file:
@@ -121,32 +145,55 @@ def cpu_seconds(pid: int) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def depth(seconds: float, per_second: int, compress: bool) -> None:
+async def watch(venue: ChildExchange, symbols: list[str], compress: bool) -> FrameCounter:
+    """One client with the depth of all these contracts."""
+    await venue.control("limits", write_buffer_bytes=256 * 1024 * 1024, topics=None,
+                        messages_per_second=None)  # fmt: skip
+    host, port = venue.rest_url.rpartition("/")[2].split(":")
+    flag = "true" if compress else "false"
+    wanted = [f'{{"method":"sub.depth","param":{{"symbol":"{one}","compress":{flag}}}}}'
+              for one in symbols]  # fmt: skip
+    loop = asyncio.get_running_loop()
+    _, counter = await loop.create_connection(lambda: FrameCounter(host, wanted), host, int(port))
+    await asyncio.sleep(1.0)
+    return counter
+
+
+async def measured(venue: ChildExchange, counter: FrameCounter, seconds: float) -> str:
+    """What one client got in a while."""
+    before = await venue.control("state")
+    frames, size, start = counter.frames, counter.bytes, time.perf_counter()
+    shares = Shares(venue.pid)
+    await asyncio.sleep(seconds)
+    took = time.perf_counter() - start
+    said = str(shares)
+    got = (counter.frames - frames) / took
+    mean = (counter.bytes - size) / max(1, counter.frames - frames)
+    after = await venue.control("state")
+    skipped = after["steps_skipped"] - before["steps_skipped"]
+    steps = (after["steps"] - before["steps"]) / took
+    counter.transport.abort()
+    return (f"got {got:8.0f} frames/s of {mean:5.0f} bytes  {steps:6.0f} steps/s, given up "
+            f"{skipped}  {said}")  # fmt: skip
+
+
+async def depth(seconds: float, per_second: int) -> None:
     """Frames of single versions to one client."""
     rate = per_second / len(SYMBOLS)
     async with ChildExchange(symbols=SYMBOLS, rate=rate, merge_ms=0) as venue:
-        await venue.control("limits", write_buffer_bytes=256 * 1024 * 1024)
-        host, port = venue.rest_url.rpartition("/")[2].split(":")
-        flag = "true" if compress else "false"
-        wanted = [f'{{"method":"sub.depth","param":{{"symbol":"{one}","compress":{flag}}}}}'
-                  for one in SYMBOLS]  # fmt: skip
-        loop = asyncio.get_running_loop()
-        _, counter = await loop.create_connection(lambda: FrameCounter(host, wanted), host,
-                                                  int(port))  # fmt: skip
-        await asyncio.sleep(1.0)
-        before = await venue.control("state")
-        frames, size, start = counter.frames, counter.bytes, time.perf_counter()
-        cpu = cpu_seconds(venue.pid)
-        await asyncio.sleep(seconds)
-        took = time.perf_counter() - start
-        got = (counter.frames - frames) / took
-        share = (cpu_seconds(venue.pid) - cpu) / took
-        mean = (counter.bytes - size) / max(1, counter.frames - frames)
-        after = await venue.control("state")
-        skipped = after["steps_skipped"] - before["steps_skipped"]
-        print(f"depth   asked {per_second:6d} frames/s  got {got:8.0f}  steps given up {skipped:6d}"
-              f"  {mean:5.0f} bytes/frame  exchange {share * 100:3.0f} % of a core")
-        counter.transport.abort()
+        counter = await watch(venue, SYMBOLS, compress=False)
+        print(f"depth      asked {per_second:6d}  {await measured(venue, counter, seconds)}")
+
+
+async def contracts(seconds: float, number: int, rate: float) -> None:
+    """Many contracts with a live flow each; one client watches all of them."""
+    symbols = [f"SIM{index:04d}_USDT" for index in range(1, number + 1)]
+    for compress in (True, False):
+        async with ChildExchange(symbols=symbols, rate=rate, merge_ms=200) as venue:
+            asked = number * (5 if compress else rate)
+            counter = await watch(venue, symbols, compress=compress)
+            said = await measured(venue, counter, seconds)
+            print(f"contracts  {number}, asked {asked:6.0f}  {said}, {memory_mb(venue.pid)} MB")
 
 
 async def orders(seconds: float, connections: int) -> None:
@@ -157,10 +204,13 @@ async def orders(seconds: float, connections: int) -> None:
         book = await venue.control("book/BTC_USDT")
         price = book["bids"][20][0]
 
+        keyed = hmac.new(venue.secret.encode(), venue.access_key.encode(), hashlib.sha256)
+
         def signed(path: str, body: bytes) -> bytes:
             now = str(time.time_ns() // 1_000_000)
-            mac = hmac.new(venue.secret.encode(), (venue.access_key + now).encode() + body,
-                           hashlib.sha256).hexdigest()  # fmt: skip
+            digest = keyed.copy()
+            digest.update(now.encode() + body)
+            mac = digest.hexdigest()
             return (f"POST /api/v1/private/{path} HTTP/1.1\r\nHost: {host}\r\nApiKey: "
                     f"{venue.access_key}\r\nRequest-Time: {now}\r\nSignature: {mac}\r\n"
                     f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -182,16 +232,16 @@ async def orders(seconds: float, connections: int) -> None:
                                                  int(port)))[1] for _ in range(connections)]
         await asyncio.sleep(0.5)
         before, start = sum(one.answers for one in callers), time.perf_counter()
-        cpu = cpu_seconds(venue.pid)
+        shares = Shares(venue.pid)
         await asyncio.sleep(seconds)
         took = time.perf_counter() - start
+        said = str(shares)
         rate = (sum(one.answers for one in callers) - before) / took
-        share = (cpu_seconds(venue.pid) - cpu) / took
         refused = sum(one.refused for one in callers)
         for one in callers:
             one.transport.abort()
-        print(f"orders  {connections} connections  {rate:8.0f} requests/s  refused {refused}"
-              f"  exchange {share * 100:3.0f} % of a core")
+        print(f"orders     {connections} connections  {rate:8.0f} requests/s  refused {refused}"
+              f"  {said}")  # fmt: skip
 
 
 async def mirror(seconds: float, contracts: int, rate: float) -> None:
@@ -223,11 +273,9 @@ async def mirror(seconds: float, contracts: int, rate: float) -> None:
         share = (cpu_seconds(copy.pid) - cpu) / took
         after = await state()
     frames = (after["frames"] - before["frames"]) / took
-    with open(f"/proc/{copy.pid}/status") as file:
-        memory = next(line.split()[1] for line in file if line.startswith("VmRSS"))
-    print(f"mirror  {contracts} contracts  {frames:6.0f} depth frames/s applied  gaps "
+    print(f"mirror     {contracts} contracts  {frames:6.0f} depth frames/s applied  gaps "
           f"{after['gaps'] - before['gaps']}  live {after['live']}  loaded in {loaded:.1f} s  "
-          f"mirror {share * 100:3.0f} % of a core, {int(memory) // 1024} MB")
+          f"mirror {share * 100:3.0f} % of a core, {memory_mb(copy.pid)} MB")
     for one in (copy, process):
         assert one.stdin is not None
         one.stdin.close()
@@ -265,18 +313,20 @@ async def main(parts: list[str], seconds: float) -> None:
     print(f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"Python {platform.python_version()}")
     if "depth" in parts:
-        for per_second in (10_000, 20_000):
-            await depth(seconds, per_second, compress=False)
+        for per_second in (10_000, 20_000, 40_000):
+            await depth(seconds, per_second)
     if "orders" in parts:
         for connections in (1, 8):
             await orders(seconds, connections)
+    if "contracts" in parts:
+        await contracts(seconds, 200, 50)
     if "mirror" in parts:
         await mirror(seconds, 200, 10)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["depth", "orders", "mirror"])
+    parser.add_argument("parts", nargs="*", default=PARTS)
     parser.add_argument("--seconds", type=float, default=5.0)
     chosen = parser.parse_args()
-    run(main(chosen.parts or ["depth", "orders", "mirror"], chosen.seconds))
+    run(main(chosen.parts or PARTS, chosen.seconds))

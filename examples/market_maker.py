@@ -56,7 +56,7 @@ class MarketMaker(mx.Listener):
             task.add_done_callback(self.cancelling.discard)
 
     def place(self, name: str, price: float) -> None:
-        held = {kind: self.orders.holdings.get(self.symbol, kind) for kind in (LONG, SHORT)}
+        held = {kind: self.orders.mirror.position(self.symbol, kind) for kind in (LONG, SHORT)}
         if name == "bid":
             side = mx.Side.CLOSE_SHORT if held[SHORT] else mx.Side.OPEN_LONG
         else:
@@ -108,7 +108,7 @@ async def report(client: mx.Client, symbol: str, seconds: float) -> None:
     filled = sum(order.filled_quantity for order in orders)
     print(f"{len(orders)} quotes, {filled} contracts filled, "
           f"{len(client.orders.unresolved)} orders in doubt")
-    for position in client.orders.holdings:
+    for position in client.orders.mirror.positions.values():
         print(f"{position.type.name} {position.quantity} at {position.hold_average_price}")
 
 

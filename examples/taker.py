@@ -57,7 +57,7 @@ async def take(client: mx.Client, symbol: str, quantity: int, buys: bool) -> mx.
 async def leave(client: mx.Client, symbol: str) -> None:
     """Close whatever is held. Closing orders wait for their slot before opening ones."""
     await client.orders.refresh()
-    for position in client.orders.holdings:
+    for position in client.orders.mirror.positions.values():
         if position.symbol == symbol:
             side = (mx.Side.CLOSE_LONG if position.type == PositionType.LONG
                     else mx.Side.CLOSE_SHORT)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mexcfast.core import topics as topic
+from mexcfast.core.account import CHANNELS, AccountState, Mirror
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -20,102 +23,123 @@ from mexcfast.core.events import (
     Tickers,
 )
 from mexcfast.core.intent import RiskLimits
+from mexcfast.core.journal import fingerprint
+from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import Topic
-from mexcfast.errors import ConfigError
-from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.errors import ConfigError, MexcfastError
+from mexcfast.feeds import BookFeed, EventFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
+from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
+from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
 from mexcfast.net.orders import Orders
 from mexcfast.net.pool import Pool
 from mexcfast.net.positions_api import PositionsApi
 from mexcfast.net.private import Channels, PrivateStream
+from mexcfast.net.reconcile import AccountSettings, Reconciler
+
+if TYPE_CHECKING:
+    from mexcfast.tape.recorder import Recorder
 
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
 
 
 class MarketData:
-    """Public streams of one endpoint.
+    """Public streams of one endpoint, or of a recording.
 
     Every method returns at once; the subscription starts when the result is awaited or iterated.
     Contracts are named as the venue does, for example BTC_USDT; ValueError otherwise.
+    slow and bound: what happens when the consumer is slower than the market, see mexcfast.feeds.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Streams) -> None:
+        self.pool: Any = pool             # net/pool.Pool, or what a replay has in its place
+        self.streams = pool
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, *, slow: Slow = "latest", bound: int = 1024) -> BookFeed:
         """The order book: `await` for a LIVE one, `async for` for every change."""
-        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
+        where = self.streams.depth_topic(symbol) or topic.depth(symbol)
+        return BookFeed(self.streams, where, slow, bound)
 
-    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
+    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Deals]:
         """Trades; every: each on its own instead of merged."""
-        return EventFeed(self.pool, topic.deals(symbol, False if every else None), bound)
+        return EventFeed(self.streams, topic.deals(symbol, False if every else None), bound, slow)
 
-    def tickers(self, *, bound: int = 16) -> EventFeed[Tickers]:
+    def tickers(self, *, bound: int = 16, slow: Slow = "drop") -> EventFeed[Tickers]:
         """All contracts' tickers, about once a second."""
-        return EventFeed(self.pool, topic.tickers(), bound)
+        return EventFeed(self.streams, topic.tickers(), bound, slow)
 
-    def ticker(self, symbol: str, *, bound: int = 1024) -> EventFeed[Ticker]:
+    def ticker(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop") -> EventFeed[Ticker]:
         """One contract's ticker."""
-        return EventFeed(self.pool, topic.ticker(symbol), bound)
+        return EventFeed(self.streams, topic.ticker(symbol), bound, slow)
 
-    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024) -> EventFeed[DepthFull]:
+    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024, slow: Slow = "drop"
+            ) -> EventFeed[DepthFull]:
         """The top 5, 10 or 20 levels, whole each time, without a book to keep."""
-        return EventFeed(self.pool, topic.depth_full(symbol, limit), bound)
+        return EventFeed(self.streams, topic.depth_full(symbol, limit), bound, slow)
 
-    def kline(self, symbol: str, interval: str, *, bound: int = 1024) -> EventFeed[Kline]:
+    def kline(self, symbol: str, interval: str, *, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Kline]:
         """Candles; intervals as in core/topics.INTERVALS."""
-        return EventFeed(self.pool, topic.kline(symbol, interval), bound)
+        return EventFeed(self.streams, topic.kline(symbol, interval), bound, slow)
 
-    def funding_rate(self, symbol: str, *, bound: int = 1024) -> EventFeed[FundingRate]:
+    def funding_rate(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                     ) -> EventFeed[FundingRate]:
         """Funding rate."""
-        return EventFeed(self.pool, topic.funding_rate(symbol), bound)
+        return EventFeed(self.streams, topic.funding_rate(symbol), bound, slow)
 
-    def index_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[IndexPrice]:
+    def index_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                    ) -> EventFeed[IndexPrice]:
         """Index price."""
-        return EventFeed(self.pool, topic.index_price(symbol), bound)
+        return EventFeed(self.streams, topic.index_price(symbol), bound, slow)
 
-    def fair_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[FairPrice]:
+    def fair_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                   ) -> EventFeed[FairPrice]:
         """Fair (mark) price."""
-        return EventFeed(self.pool, topic.fair_price(symbol), bound)
+        return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
 
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.subscribe(listener, each)
+            self.streams.subscribe(listener, each)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Undo subscribe."""
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.unsubscribe(listener, each)
+            self.streams.unsubscribe(listener, each)
 
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """The books kept now, by contract."""
-        return self.pool.books
+        return self.streams.books
 
 
 class Trader:
     """The private side: orders over REST, own events over the private socket."""
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
-                 journal: Journal | None = None, limits: RiskLimits | None = None) -> None:
+                 journal: Journal | None = None, limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
             self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
-        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get)
+        self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
+                             account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
+        self._executor = executor
+        self._clock = clock
 
     def _private(self) -> PrivateStream:
         if self.stream is None:
@@ -143,15 +167,35 @@ class Trader:
         Returns when trading is ready; Unknown outcomes are settled in the background from now on.
         listener: told of own events too, after the orders are up to date.
         """
-        await self.listen(self.orders.feed)
+        stream = self._private()
+        if not self._clock.is_synced:
+            with suppress(MexcfastError):       # the login shows what is wrong
+                await self._executor.sync_clock(3)
+        await stream.listen(self.orders.feed, CHANNELS)
+        self.reconciler.follow(stream)
         if listener is not None:
-            await self.listen(listener)
-        self.orders.watch_stream(self._logged_in)
+            await stream.listen(listener)
         await self.orders.start(settle_within_s=settle_within_s)
 
-    async def _logged_in(self) -> None:
-        if self.stream is not None:
-            await self.stream.live()
+    @property
+    def mirror(self) -> Mirror:
+        """The account as the venue shows it: orders, positions, balances; kept by start()."""
+        return self.orders.mirror
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Compares the mirror with the venue; on_state and on_difference are its callbacks."""
+        return self.orders.reconciler
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set while the mirror is READY: `await client.trader.ready.wait()`."""
+        return self.orders.reconciler.ready
+
+    @property
+    def state(self) -> AccountState:
+        """OFFLINE, COMPARING, READY or DEGRADED."""
+        return self.orders.mirror.state
 
     async def close(self) -> None:
         """Stop trading and close the private socket. Open orders stay open."""
@@ -169,14 +213,21 @@ class Client:
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
     orders and own events only; they reach no log and no repr.
     journal: a path, or a Journal, where orders are written before they leave; then start() must
-    be awaited before trading. limits: what no order may exceed. lane: "auto" sends order entry over
-    warm connections of its own (docs/lane.md), "off" over aiohttp as everything else.
+    be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
+    kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
+    functions or net.alerts.Webhook.
+    lane: "auto" sends order entry over warm connections of its own (docs/lane.md), "off" over
+    aiohttp as everything else.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
                  secret: str | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
-                 limits: RiskLimits | None = None, lane: Literal["auto", "off"] = "auto") -> None:
+                 limits: RiskLimits | None = None,
+                 account: AccountSettings | None = None,
+                 kill_switch: KillSwitchSettings | None = None,
+                 alerts: Iterable[Callable[[Alert], None]] = (),
+                 lane: Literal["auto", "off"] = "auto") -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -190,7 +241,12 @@ class Client:
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
-        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits)
+        self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
+                             account)
+        self._is_started = False
+        self.kill_switch = self._make_kill_switch(
+            kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self._recorder: Recorder | None = None
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -205,6 +261,19 @@ class Client:
                 raise ConfigError(f"environment variable {name} is missing or empty")
         return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
 
+    def _make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts, account: str
+                          ) -> KillSwitch:
+        """Its state and the operator's file lie beside the journal, if there is one."""
+        orders, journal = self.orders, self.orders.journal
+        switch = KillSwitch(
+            self._executor, settings, alerts, account=account,
+            path=None if journal is None else f"{journal.path}.switch",
+            operator_file=None if journal is None else f"{journal.path}.kill",
+            unresolved=lambda: len(orders.unresolved),
+            stream_is_there=lambda: orders.is_current if self._is_started else None)
+        orders.on_change.append(switch.count_fills(orders.contracts))
+        return switch
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -218,9 +287,26 @@ class Client:
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self.kill_switch.close()
         await self.trader.close()
         await self._pool.close()
+        if self._recorder is not None:
+            await self._recorder.stop()
         await self._executor.close()
+
+    def record(self, directory: str | os.PathLike[str], **settings: Any) -> Recorder:
+        """Write all that the sockets receive to files in a directory, until stop() or close().
+
+        settings: fields of mexcfast.tape.TapeSettings, for example private=True. Play it with
+        mexcfast.Replay(directory). Raises TapeError when the directory cannot be written,
+        ConfigError for settings out of range or when a recording runs already.
+        """
+        from mexcfast.tape.recorder import Recorder, TapeSettings
+
+        recorder = Recorder(directory, self.endpoint.ws_url, TapeSettings(**settings))
+        recorder.start(self._pool, self._executor, self.trader.stream)
+        self._recorder = recorder
+        return recorder
 
     async def _fetch(self, name: str, symbol: str) -> bytes:
         # depth without a limit: up to 1500 levels a side, 1000 would cut the tail off (10.1)
@@ -251,9 +337,9 @@ class Client:
         """Positions, leverage, margin over REST."""
         return self.trader.positions
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, **more: Any) -> BookFeed:
         """MarketData.book"""
-        return self.market.book(symbol)
+        return self.market.book(symbol, **more)
 
     def deals(self, symbol: str, **more: Any) -> EventFeed[Deals]:
         """MarketData.deals"""
@@ -271,10 +357,16 @@ class Client:
         """MarketData.subscribe"""
         self.market.subscribe(listener, topics)
 
+    def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """MarketData.unsubscribe"""
+        self.market.unsubscribe(listener, topics)
+
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""
         await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
-        """Trader.start"""
+        """Trader.start; the kill switch watches from then on."""
+        await self.kill_switch.start()
         await self.trader.start(listener, **more)
+        self._is_started = True

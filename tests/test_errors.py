@@ -82,7 +82,7 @@ def test_unknown_code_is_kept(status, write, kind):
 @pytest.mark.parametrize("error", [
     venue_error(2005, "Insufficient balance!"), venue_error(500, "x", "https://x.invalid"),
     EdgeError(403), BadAnswer("not JSON", 200), IntentError("price", "1.05", "a multiple of 0.1"),
-    BudgetSpent("order_create", 1_500_000),
+    BudgetSpent("order_create", 1_500_000), errors.KillSwitchTripped("manual", 1, "why"),
 ])
 def test_errors_survive_pickling_and_copying(error):
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
@@ -100,6 +100,28 @@ def test_words():
     assert str(EdgeError(403)) == "HTTP 403: the edge firewall answered"
     assert str(BadAnswer("empty")) == "empty"
     assert str(BudgetSpent("g", 1_500_000)) == "budget 'g' is used up; next slot in 1.5 ms"
+
+
+def test_every_code_and_every_class_has_advice():
+    own = []
+    for code in CODES:
+        advice = venue_error(code, "text").advice
+        assert 10 < len(advice) < 200 and advice.endswith("."), code
+        own.append(advice)
+    assert len(set(own)) > len(set(CODES.values())), "some codes need their own words"
+    assert set(errors._ADVICE) <= set(CODES)
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if isinstance(kind, type) and kind is not MexcfastError:
+            assert "_advice" in vars(kind), f"{name} says nothing of its own"
+            assert kind._advice.endswith("."), name
+
+
+def test_words_of_the_kill_switch():
+    error = errors.KillSwitchTripped("manual", 1_700_000_000_123, "why")
+    assert str(error) == ("not sent: the kill switch tripped at 1700000000123 (ms since 1970) by "
+                          "manual: why")
+    assert error.endpoint == "" and "reset" in error.advice
 
 
 def test_one_root():

@@ -68,6 +68,8 @@ def sim(
                                         "contract; 0 waits for steps.")] = 50,
     merge_ms: Annotated[int, typer.Option(min=0, max=5000, help="Window of merged depth "
                                           "frames.")] = 200,
+    levels: Annotated[int, typer.Option(min=2, max=1400, help="Levels a side; fewer need less "
+                                        "memory.")] = 1000,
     stamp: Annotated[bool, typer.Option("--stamp", help="Add the sending time to depth "
                                         "frames.")] = False,
     balance: Annotated[int, typer.Option(min=0, help="What the account starts with.")] = 100_000,
@@ -87,7 +89,8 @@ def sim(
         _fail("--replay and --script exclude each other")
     wanted = [each.strip() for each in symbols.split(",") if each.strip()]
     _finish(run(_quietly(serve(port=port, symbols=wanted, seed=seed, rate=rate, merge_ms=merge_ms,
-                               stamp=stamp, as_json=as_json, with_parent=with_parent,
+                               levels=levels, stamp=stamp, as_json=as_json,
+                               with_parent=with_parent,
                                balance=balance, replay=replay, script=script,
                                certificate=certificate, certificate_key=certificate_key))))
 

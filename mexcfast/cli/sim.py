@@ -38,6 +38,7 @@ def ccxt_addresses(rest_url: str) -> dict[str, Any]:
 
 async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, merge_ms: int,
                 stamp: bool, as_json: bool, with_parent: bool, balance: int = 100_000,
+                levels: int = 1000,
                 replay: str | None = None, script: str | None = None,
                 certificate: str | None = None, certificate_key: str | None = None) -> int:
     """Run an exchange until Ctrl-C, SIGTERM or (with_parent) the end of standard input."""
@@ -47,7 +48,7 @@ async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, me
     elif script is not None:
         market = Script.load(script)
     venue = Exchange(seed=seed, symbols=symbols, updates_per_second=rate, merge_ms=merge_ms,
-                     port=port, stamp_ns=stamp, balance=balance, market=market,
+                     levels=levels, port=port, stamp_ns=stamp, balance=balance, market=market,
                      certificate=certificate, certificate_key=certificate_key)
     return await attend(venue, "The embedded exchange", as_json=as_json, with_parent=with_parent)
 

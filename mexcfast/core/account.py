@@ -22,7 +22,15 @@ Source: protocol.md 9, 12, 18.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Hashable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    ValuesView,
+)
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -52,6 +60,7 @@ from mexcfast.types import (
     TrailingState,
 )
 
+K = TypeVar("K")
 R = TypeVar("R")
 Fact = Order | Position | Balance | PlanOrder | StopOrder | TrailingOrder
 
@@ -403,6 +412,36 @@ class _Shelf:
         return found, under_way, behind
 
 
+class View(Mapping[K, R]):
+    """What is open now, read-only. Iterating walks a copy: it may change between two awaits."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self, open: dict[Any, Any]) -> None:
+        self._open = open
+
+    def __getitem__(self, key: K) -> R:
+        return cast(R, self._open[key])
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._open
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(tuple(self._open))
+
+    def values(self) -> ValuesView[R]:
+        return dict(self._open).values()
+
+    def items(self) -> ItemsView[K, R]:
+        return dict(self._open).items()
+
+    def __repr__(self) -> str:
+        return repr(self._open)
+
+
 class Mirror:
     """The account as the venue shows it. Read-only for users; net/reconcile keeps it.
 
@@ -422,15 +461,15 @@ class Mirror:
         self.ts_verified_ms = 0         # venue time at which the last comparison was asked for
         self.ts_heard_ms = 0            # venue time of the newest push
         self._shelves = {kind: _Shelf(kind, kept) for kind in Kind}
-        self.orders = cast(Mapping[int, Order], self._view(Kind.ORDER))
-        self.positions = cast(Mapping[int, Position], self._view(Kind.POSITION))
-        self.balances = cast(Mapping[str, Balance], self._view(Kind.BALANCE))
-        self.plans = cast(Mapping[int, PlanOrder], self._view(Kind.PLAN))
-        self.stops = cast(Mapping[int, StopOrder], self._view(Kind.STOP))
-        self.trailing = cast(Mapping[int, TrailingOrder], self._view(Kind.TRAILING))
+        self.orders: Mapping[int, Order] = self._view(Kind.ORDER)
+        self.positions: Mapping[int, Position] = self._view(Kind.POSITION)
+        self.balances: Mapping[str, Balance] = self._view(Kind.BALANCE)
+        self.plans: Mapping[int, PlanOrder] = self._view(Kind.PLAN)
+        self.stops: Mapping[int, StopOrder] = self._view(Kind.STOP)
+        self.trailing: Mapping[int, TrailingOrder] = self._view(Kind.TRAILING)
 
-    def _view(self, kind: Kind) -> Mapping[Any, Any]:
-        return MappingProxyType(self._shelves[kind].open)
+    def _view(self, kind: Kind) -> View[Any, Any]:
+        return View(self._shelves[kind].open)
 
     def __repr__(self) -> str:
         return (f"<Mirror {self.state.value} version {self.version}: {len(self.orders)} orders, "

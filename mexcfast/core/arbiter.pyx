@@ -157,6 +157,11 @@ cdef class Arbiter:
         for i in range(self.cap):
             self.ring[i].paths &= <uint8_t>~(1 << path)
 
+    def joined_ns(self, int path):
+        """When the path joined, as join() was told."""
+        self._check(path)
+        return self.paths[path].joined_ns
+
     def counts(self, int path):
         """PathCounts of a path since it joined."""
         self._check(path)

@@ -30,6 +30,10 @@ from mexcfast.core.frame cimport (
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
 from mexcfast.core.side cimport ASK, BID
+from mexcfast.core.tap cimport (
+    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPECTED, SUSPENDED, Tap,
+    UNSUSPECTED, VERIFIED,
+)
 
 from mexcfast.errors import BookError, FrameError
 
@@ -103,6 +107,7 @@ cdef class OrderBook(Book):
 
     def expect_snapshot(self):
         """The snapshot has been asked for: INIT becomes SYNCING, so frames are kept from now on."""
+        self._note(EXPECTED, b"", 0)
         if self.state == INIT:
             self.state = SYNCING
 
@@ -113,6 +118,7 @@ cdef class OrderBook(Book):
         Returns a Change; the book is untouched unless APPLIED.
         Raises FrameError on bad bytes, BookError for another channel or symbol.
         """
+        self._note(APPLIED_FRAME, frame, ts_recv_ns)
         cdef Message m = self._message()
         m.decode_object(frame)
         if m.tag != TAG_DEPTH:
@@ -131,6 +137,7 @@ cdef class OrderBook(Book):
         book is untouched: ask again); STALE when a LIVE book already contains it.
         Raises FrameError on bad bytes or a refusal of the venue.
         """
+        self._note(SNAPSHOT, data, ts_recv_ns)
         cdef Message m = self._message()
         m.decode_object(data)
         return CHANGES[<int>self._snapshot(m, ts_recv_ns)]
@@ -142,21 +149,25 @@ cdef class OrderBook(Book):
         gap; NEED_SNAPSHOT when they start too late, hold a hole or end too early (the book is
         untouched); STALE when nothing was missing. Raises FrameError as load_snapshot does.
         """
+        self._note(COMMITS, data, ts_recv_ns)
         cdef Message m = self._message()
         m.decode_object(data)
         return CHANGES[<int>self._commits(m, ts_recv_ns)]
 
     def suspect(self, str why not None):
         """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
+        self._note(SUSPECTED, why, 0)
         if self.state != STOPPED:
             self.doubt = why
 
     def trust(self):
         """The stream has spoken, or was shown to have had nothing to say."""
+        self._note(UNSUSPECTED, b"", 0)
         self.doubt = None
 
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
+        self._note(RESET, b"", 0)
         self.clear_levels()
         self._forget_pending()
         self.version = -1
@@ -170,13 +181,34 @@ cdef class OrderBook(Book):
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
+        self._note(SUSPENDED, b"", 0)
         self._forget_pending()
         self.doubt = None
         if self.state != STOPPED:
             self.state = SYNCING
 
+    def verified(self, int64_t ts_ns):
+        """Somebody compared the book with the venue's and found it equal. ts_ns: our wall clock."""
+        self._note(VERIFIED, b"", ts_ns)
+        self.ts_verified_ns = ts_ns
+
+    def record(self, Tap tap):
+        """Tell a tap of everything that goes in from now on; None: nobody.
+
+        Frames are told by the Reader that feeds them.
+        """
+        if tap is not None and tap is not self.tap:
+            self.tap_number = tap.next_book()
+        self.tap = tap
+
+    cdef int _note(self, int kind, object payload, int64_t ts_ns) except -1:
+        if self.tap is not None:
+            self.tap.note(kind, self.tap_number, payload, ts_ns)
+        return 0
+
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
+        self._note(BOOK_STOPPED, b"", 0)
         self._forget_pending()
         self.doubt = None
         self.state = STOPPED

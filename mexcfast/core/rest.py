@@ -509,8 +509,16 @@ def read_answer(route: Route, status: int, body: bytes) -> Any:
     """The typed result of one answer.
 
     Raises a VenueError when the venue refused, NotFound when a look-up found nothing, EdgeError
-    for HTML, BadAnswer for anything that cannot be read.
+    for HTML, BadAnswer for anything that cannot be read; each names the endpoint.
     """
+    try:
+        return _read_answer(route, status, body)
+    except (VenueError, BadAnswer) as error:
+        error.endpoint = route.path
+        raise
+
+
+def _read_answer(route: Route, status: int, body: bytes) -> Any:
     start = body.lstrip()[:1]
     if start == b"<":
         raise EdgeError(status)

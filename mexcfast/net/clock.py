@@ -30,6 +30,7 @@ class Clock:
         self._bounds: deque[tuple[int, int, int]] = deque(maxlen=8)
         self._lowest_ns = 0
         self._highest_ns = 0
+        self._is_doubted = False
 
     def wall_ms(self) -> int:
         """The local wall clock."""
@@ -43,6 +44,9 @@ class Clock:
         """One ping: monotonic times of sending and receiving, and the venue's answer."""
         if received_ns < sent_ns:
             raise ValueError(f"received {sent_ns - received_ns} ns before it was sent")
+        if self._is_doubted:
+            self._bounds.clear()
+            self._is_doubted = False
         lowest, highest = venue_ms * MS - received_ns, (venue_ms + 1) * MS - sent_ns
         self._bounds.append((received_ns, lowest, highest))
         best_lowest = max(self._aged(low, -1, at, received_ns) for at, low, _ in self._bounds)
@@ -60,14 +64,18 @@ class Clock:
         return bound_ns + direction * (now_ns - at_ns) * DRIFT_NS_PER_S // 1_000_000_000
 
     def forget(self) -> None:
-        """The venue said that our time is wrong: trust nothing learnt before."""
-        self._bounds.clear()
+        """The venue said that our time is wrong: the next ping alone counts.
+
+        Until then the old bounds serve: the local wall clock is no better guess.
+        """
+        self._is_doubted = True
 
     def venue_ms(self) -> int:
         """The time to sign with: at or just behind the venue's; before a ping the wall clock."""
         if not self._bounds:
             return self.wall_ms()
-        return (self.monotonic_ns() + self._lowest_ns) // MS
+        now_ns = self.monotonic_ns()
+        return (now_ns + self._aged(self._lowest_ns, -1, self._bounds[-1][0], now_ns)) // MS
 
     @property
     def offset_ms(self) -> float:
@@ -79,5 +87,8 @@ class Clock:
 
     @property
     def error_ms(self) -> float | None:
-        """The estimate is at most this far off; None before a ping."""
-        return (self._highest_ns - self._lowest_ns) / 2 / MS if self._bounds else None
+        """The estimate is at most this far off; None before a ping. It grows with time."""
+        if not self._bounds:
+            return None
+        aged_ns = (self.monotonic_ns() - self._bounds[-1][0]) * DRIFT_NS_PER_S // 1_000_000_000
+        return ((self._highest_ns - self._lowest_ns) / 2 + aged_ns) / MS

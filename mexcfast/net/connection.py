@@ -25,8 +25,9 @@ from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Acknowledgement, Event, Pong, RequestError
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import TAGS, Reader
+from mexcfast.core.tap import Kind
 from mexcfast.core.throttle import Window, backoff_ms
-from mexcfast.core.topics import PING, Topic
+from mexcfast.core.topics import BARE_LOGIN, PING, Topic
 from mexcfast.errors import AuthenticationError, MexcfastError
 from mexcfast.net.transport import Stream, open_stream
 
@@ -159,6 +160,11 @@ class Connection:
         """Frames can be sent now."""
         return self.state is ConnectionState.OPEN
 
+    @property
+    def is_closed(self) -> bool:
+        """Stopped for good."""
+        return self.state is ConnectionState.CLOSED
+
     def add(self, topic: Topic) -> None:
         """Subscribe now or as soon as the socket is open; again after every reconnect."""
         if topic not in self.topics:
@@ -252,6 +258,9 @@ class Connection:
                     self._stream.send(frame)
                 except ConnectionError:
                     return
+                if self.reader.tap is not None:
+                    self.reader.tap.note(Kind.SENT, self.reader.tap_source,
+                                         BARE_LOGIN if method == "login" else frame)
                 if method != "ping":
                     self._asked.append(_Asked(method, topic, time.monotonic_ns(), tries))
             self._wake_sender.clear()

@@ -26,8 +26,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -62,6 +63,8 @@ from mexcfast.errors import (
     ConnectionLost,
     Dropped,
     EdgeError,
+    KillSwitchTripped,
+    MexcfastError,
     NetworkError,
     RateLimited,
     RequestTimeout,
@@ -169,6 +172,13 @@ class _Budget:
         return [Queued(self.group, ticket.lane, ticket.key, now_ns - ticket.since_ns,
                        ticket.item.about) for ticket in self.schedule.tickets()]
 
+    def recheck(self, guard: Callable[[Lane], MexcfastError | None]) -> None:
+        for ticket in self.schedule.tickets():
+            why = guard(ticket.lane)
+            if why is not None and self.schedule.leave(ticket) and not ticket.item.granted.done():
+                ticket.item.granted.set_exception(why)
+        self.reschedule()
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -208,13 +218,25 @@ class Executor:
         self.penalties = Penalties()
         #: told of every pause the venue forces on us: (what, until in wall-clock ms)
         self.on_penalty: Callable[[str, int], None] | None = None
+        #: asked before a write is queued and again before it leaves: why it must not, or None
+        self.guard: Callable[[Route, Lane], MexcfastError | None] | None = None
+        #: told of every answer of a private route: the error, or None when it could be read
+        self.on_answer: Callable[[Route, MexcfastError | None], None] | None = None
+        #: told of every write: name, request, signed time, status (None: no answer), answer, error
+        self.on_write: Callable[[str, Request, int | None, int | None, bytes, str], None] | None
+        self.on_write = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self._uses_lane = lane == "auto" and signer is not None and fits(endpoint)
         self._lanes: Lanes | None = None
         self._forms: dict[str, RequestForm] = {}
         self._budgets: dict[str, _Budget] = {}
+        #: what may still be taken by the venue: number -> its expiry in venue time
+        self._doubts: dict[int, int] = {}
+        self._sent = 0
         self._resync_due = False
+        self._resyncs = 0
+        self._resyncing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -256,6 +278,13 @@ class Executor:
         """What still waits for a slot ends with ConnectFailed, unsent."""
         for budget in self._budgets.values():
             budget.close()
+
+    def recheck_queue(self) -> None:
+        """Ask the guard about every write that waits; what it refuses ends unsent, at once."""
+        groups = {route.group: route for route in ROUTES if route.writes}
+        for group, budget in self._budgets.items():
+            if group in groups and self.guard is not None:
+                budget.recheck(partial(self.guard, groups[group]))
 
     async def close(self) -> None:
         """Close the connections; what still waits for a slot ends with ConnectFailed."""
@@ -359,9 +388,11 @@ class Executor:
 
     async def request(self, name: str, path: Mapping[str, object] | None = None,
                       params: Mapping[str, object] | None = None,
-                      body: bytes | None = None) -> Any:
+                      body: bytes | None = None, *, lane: Lane | None = None) -> Any:
         """The typed data of one read (a GET, or a query by POST).
 
+        lane: its place among those who wait for a slot; CANCEL also passes where the firewall's
+        pause holds ordinary reads back.
         Raises VenueError, NetworkError, or IntentError before sending.
         """
         route = find(name)
@@ -370,31 +401,40 @@ class Executor:
         request = prepare(self.endpoint, route, path, params, body)
         resynced = False
         for attempt in range(1, self.read_tries + 1):
+            resyncs = self._resyncs
             try:
-                return await self._read(route, request)
+                return await self._read(route, request, lane)
             except ClockError:
                 if resynced:
                     raise
-                self._resync_due = resynced = True
+                resynced = True
+                self._mistimed(resyncs)
             except (NetworkError, VenueError) as error:
                 if attempt == self.read_tries or not _may_repeat(error):
                     raise
                 await asyncio.sleep(
                     backoff_ms(attempt, random.random(), base_ms=100, cap_ms=2000) / 1000)
-        return await self._read(route, request)
+        return await self._read(route, request, lane)
 
-    async def _read(self, route: Route, request: Request) -> Any:
+    async def _read(self, route: Route, request: Request, lane: Lane | None = None) -> Any:
         await self._resync_if_due(route)
-        await self._budget(route).take(route.lane, Subject())
+        await self._budget(route).take(route.lane if lane is None else lane, Subject())
         status, answer = await self._send(request, self._headers(route, request)[1])
         return self._parsed(route, status, answer)
 
     def _parsed(self, route: Route, status: int, answer: bytes) -> Any:
         try:
-            return parse_answer(route, status, answer)
-        except VenueError as error:
+            parsed = parse_answer(route, status, answer)
+        except (VenueError, BadAnswer) as error:
+            self._told(route, error)
             self._punish(route, error)
             raise
+        self._told(route, None)
+        return parsed
+
+    def _told(self, route: Route, error: MexcfastError | None) -> None:
+        if self.on_answer is not None and route.signed:
+            self.on_answer(route, error)
 
     async def fetch(self, name: str, path: Mapping[str, object] | None = None,
                     params: Mapping[str, object] | None = None) -> bytes:
@@ -446,6 +486,8 @@ class Executor:
             raise ConfigError(f"{name} changes nothing: use request()")
         budget = self._budget(route)
         place = route.lane if lane is None else lane
+        if self.guard is not None and (refusal := self.guard(route, place)) is not None:
+            return Rejected(refusal, about.symbol, about.client_order_id, about.order_id)
         # When this fails it stays due, and the write goes out with the time we have.
         with contextlib.suppress(NetworkError, VenueError):
             await self._resync_if_due(route)
@@ -455,28 +497,43 @@ class Executor:
                 await budget.take(place, about, key, max_age_ns, keep)
             elif (wait_ns := budget.take_now(place)) > 0:
                 raise BudgetSpent(route.group, wait_ns)
-        except (ConnectFailed, Dropped, BudgetSpent) as error:
+            if self.guard is not None and (refusal := self.guard(route, place)) is not None:
+                raise refusal
+        except (ConnectFailed, Dropped, BudgetSpent, KillSwitchTripped) as error:
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
         ts_sent_ms: int | None = None
+        doubt = resyncs = 0
 
         def leaving(now_ms: int | None) -> None:
-            nonlocal ts_sent_ms
-            ts_sent_ms = now_ms
+            """The last moment before the first byte: connected, signed."""
+            nonlocal ts_sent_ms, doubt, resyncs
+            if self.guard is not None and (refusal := self.guard(route, place)) is not None:
+                raise refusal
             if on_send is not None:
                 on_send(now_ms)
+            ts_sent_ms, resyncs = now_ms, self._resyncs
+            doubt = self._doubt(place, now_ms)
 
         try:
             status, answer = await self._write(route, body() if callable(body) else body, leaving)
+        except KillSwitchTripped as refused:
+            return Rejected(refused, about.symbol, about.client_order_id, about.order_id)
         except ConnectFailed as error:
+            self._doubts.pop(doubt, None)
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
         except NetworkError as error:
+            self._told(route, error)
             return Unknown(error, about.symbol, about.client_order_id, about.order_id,
                            ts_sent_ms=ts_sent_ms)
         outcome = judge(route, status, answer, about, ts_sent_ms)
+        if not isinstance(outcome, Unknown):
+            self._doubts.pop(doubt, None)
+        failed = outcome.error if isinstance(outcome, Rejected | Unknown) else None
+        self._told(route, failed)
         if isinstance(outcome, Rejected | Unknown):
             self._punish(route, outcome.error)
             if isinstance(outcome.error, ClockError):
-                self._resync_due = True
+                self._mistimed(resyncs)
         return outcome
 
     async def _write(self, route: Route, body: bytes | None,
@@ -491,7 +548,7 @@ class Executor:
         request = prepare(self.endpoint, route, body=body)
         ts_ms, headers = self._headers(route, request)
         leaving(ts_ms)
-        return await self._send(request, headers)
+        return await self._reported(route, request, ts_ms, self._send(request, headers))
 
     async def _write_lane(self, lanes: Lanes, connection: LaneConnection | None, route: Route,
                           body: bytes, leaving: Callable[[int | None], None]
@@ -514,14 +571,17 @@ class Executor:
                 if connection is None:
                     raise ConnectFailed("no connection would take the request") from None
         try:
-            return await answered
+            if self.on_write is None:
+                return await answered
+            return await self._reported(route, prepare(self.endpoint, route, body=body), now_ms,
+                                        answered)
         except asyncio.CancelledError:
             connection.drop()
             raise
 
     def _form(self, route: Route) -> RequestForm:
         form = self._forms.get(route.name)
-        if form is None:
+        if form is None or form.signer is not self._signer:     # other keys, another form
             assert self._signer is not None
             url = URL(prepare(self.endpoint, route, body=b"-").url, encoded=True)
             assert url.host_port_subcomponent is not None
@@ -529,6 +589,41 @@ class Executor:
                 self._signer, route.method, url.raw_path_qs, url.host_port_subcomponent,
                 fixed_headers(self.endpoint).items(), last_headers(self.endpoint).items())
         return form
+
+    async def _reported(self, route: Route, request: Request, ts_sent_ms: int | None,
+                        answered: Awaitable[tuple[int, bytes]]) -> tuple[int, bytes]:
+        """The answer, and on_write is told; its faults must not cost an order its outcome."""
+        status, answer, failed = None, b"", ""
+        try:
+            status, answer = await answered
+            return status, answer
+        except NetworkError as error:
+            failed = str(error)
+            raise
+        finally:
+            if self.on_write is not None:
+                try:
+                    self.on_write(route.name, request, ts_sent_ms, status, answer, failed)
+                except Exception:
+                    log.exception("on_write raised")
+
+    def _doubt(self, lane: Lane, ts_sent_ms: int | None) -> int:
+        """A write leaves: until it is answered it may be taken as long as its time is valid."""
+        self._sent += 1
+        if lane is not Lane.CANCEL and ts_sent_ms is not None:
+            now_ms = self.clock.venue_ms()
+            if len(self._doubts) > 100:
+                self._doubts = {at: until for at, until in self._doubts.items() if until > now_ms}
+            self._doubts[self._sent] = ts_sent_ms + self.endpoint.expiry_ms
+        return self._sent
+
+    @property
+    def doubt_until_ms(self) -> int:
+        """Until when (venue time) a write that left and was not answered could still be taken.
+
+        0 when there is none. After an Unknown outcome this stays so until the expiry.
+        """
+        return max(self._doubts.values(), default=0)
 
     # -- the clock -------------------------------------------------------------------------------
 
@@ -547,9 +642,17 @@ class Executor:
         if self._resync_due and route.signed:
             if route.writes and self.next_free_ns("ping") > 0:
                 return      # an order does not wait for a ping's slot
-            self.clock.forget()
-            await self.sync_clock()
-            self._resync_due = False
+            async with self._resyncing:     # one for all who were refused together
+                if self._resync_due:
+                    self.clock.forget()
+                    await self.sync_clock()
+                    self._resync_due = False
+                    self._resyncs += 1
+
+    def _mistimed(self, resyncs: int) -> None:
+        """A request was refused for its time; resyncs: how many there had been when it left."""
+        if resyncs == self._resyncs:
+            self._resync_due = True
 
     # -- the wire --------------------------------------------------------------------------------
 
@@ -568,6 +671,13 @@ class Executor:
 
     async def _send(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. ConnectFailed means that not one byte of the request was sent."""
+        try:
+            return await self._exchange(request, headers)
+        except NetworkError as error:
+            error.endpoint = URL(request.url).path.removeprefix("/api/v1/")
+            raise
+
+    async def _exchange(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes]:
         try:
             async with self._open().request(
                     request.method, URL(request.url, encoded=True), data=request.body,

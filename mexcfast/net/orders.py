@@ -13,13 +13,12 @@ death of the process can lose it. Nothing is ever sent twice.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import random
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from mexcfast.core.account import Differences, Kind, Mirror
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.intent import (
     ClientOrderIds,
@@ -35,7 +34,7 @@ from mexcfast.core.intent import (
 )
 from mexcfast.core.journal import Entry
 from mexcfast.core.rest import Subject, judge_items
-from mexcfast.core.throttle import Lane, backoff_ms
+from mexcfast.core.throttle import Lane
 from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
 from mexcfast.errors import (
     ConnectFailed,
@@ -49,7 +48,8 @@ from mexcfast.net.cancels import Canceller
 from mexcfast.net.executor import Executor, Queued
 from mexcfast.net.journal import Journal
 from mexcfast.net.order_queries import OrderQueries
-from mexcfast.net.own import Holdings, LiveOrder, OwnFeed
+from mexcfast.net.own import LiveOrder, OwnFeed
+from mexcfast.net.reconcile import AccountSettings, Reconciler
 from mexcfast.net.resolver import Case, Resolver, in_doubt
 from mexcfast.net.surface import serves
 from mexcfast.types import (
@@ -92,7 +92,8 @@ class Orders(OrderQueries):
     start; None takes the wall clock in nanoseconds, which a journal keeps from repeating.
     journal: where intents are written before they leave; start() must be called before trading.
     limits: checked before every order. position_mode: the account's; ONE_WAY changes what an order
-    adds to. book: symbol -> the book to check against. reference_price: symbol -> a price inside
+    adds to. account: how the mirror of the account is kept. book: symbol -> the book to check
+    against. reference_price: symbol -> a price inside
     the band, sent with market orders that have none, because the venue's documents demand one
     (protocol.md 20, row 14); None sends none.
     """
@@ -102,7 +103,8 @@ class Orders(OrderQueries):
                  limits: RiskLimits | None = None,
                  position_mode: PositionMode = PositionMode.HEDGE,
                  book: Callable[[str], OrderBook | None] = _no_book,
-                 reference_price: Callable[[str], Number | None] | None = None) -> None:
+                 reference_price: Callable[[str], Number | None] | None = None,
+                 account: AccountSettings | None = None) -> None:
         super().__init__(executor)
         self.contracts: dict[str, Contract] = dict(contracts or {})
         self.ids = ClientOrderIds(prefix,
@@ -111,21 +113,21 @@ class Orders(OrderQueries):
         self.limits = limits
         self.position_mode = position_mode
         self.tracker = Tracker(self._is_ours, self._changed, factory=LiveOrder)
-        self.holdings = Holdings()
-        self.feed = OwnFeed(self.tracker, self.holdings, self._stream_changed)
+        account = account or AccountSettings()
+        #: the account as the venue shows it, orders of others included
+        self.mirror = Mirror(kept=account.kept, margin_ms=account.margin_ms)
+        self.reconciler = Reconciler(executor, self.tracker, self.mirror, account)
+        self.feed = OwnFeed(self.tracker, self.mirror, executor.clock.venue_ms,
+                            self.reconciler.doubt)
         self.resolver = Resolver(executor, self.tracker, self._settled)
         #: called with an own order after each of its changes, and with each settled doubt
         self.on_change: list[Callable[[LiveOrder], None]] = []
         self.on_settled: list[Done] = []
         self.is_ready = journal is None
-        #: False from a loss of the private stream until REST has shown what it may have missed
-        self.is_current = False
         self._book = book
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._catching_up: asyncio.Task[None] | None = None
-        self._logged_in: Callable[[], Coroutine[Any, Any, Any]] | None = None
         executor.on_penalty = self._penalised
 
     # -- the start and the end -------------------------------------------------------------------
@@ -144,7 +146,6 @@ class Orders(OrderQueries):
             self._open_journal(self.journal)
         self.resolver.start()
         await self.refresh()
-        self.is_current = self.follows_stream
         try:
             async with asyncio.timeout(settle_within_s):
                 await self.resolver.until_empty()
@@ -177,9 +178,7 @@ class Orders(OrderQueries):
         Open orders stay open. What is in doubt stays in the journal.
         """
         await self.resolver.close()
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            await asyncio.wait([self._catching_up])
+        await self.reconciler.close()
         self._executor.drop_queue()
         await self._canceller.close()
         while self._tasks:
@@ -194,24 +193,17 @@ class Orders(OrderQueries):
         self.contracts.clear()
         self.contracts.update({contract.symbol: contract for contract in contracts})
 
-    async def refresh(self) -> None:
-        """Compare own orders and positions with REST: whatever the stream missed is learnt here.
+    async def refresh(self) -> Differences:
+        """Compare the account with REST: whatever the stream missed is learnt here, and told.
 
         It runs by itself after every loss of the private stream.
         """
-        asked_ms = self._executor.clock.venue_ms()
-        before = [order for order in self.tracker.open_orders() if order.order_id is not None]
-        seen = set()
-        async for order in self.iterate_open():
-            self.tracker.report(order)
-            seen.add(order.order_id)
-        gone = [order.order_id for order in before
-                if order.order_id is not None and order.order_id not in seen]
-        for start in range(0, len(gone), BATCH):
-            for order in await self.get_many(gone[start:start + BATCH]):
-                self.tracker.report(order)
-        positions: tuple[Position, ...] = await self._executor.request("positions")
-        self.holdings.take_all(positions, asked_ms)
+        return await self.reconciler.run()
+
+    @property
+    def is_current(self) -> bool:
+        """Own orders and the mirror are as sure as they can be: core/account.AccountState READY."""
+        return self.mirror.is_ready
 
     # -- what is known here ----------------------------------------------------------------------
 
@@ -330,6 +322,10 @@ class Orders(OrderQueries):
         """Check what needs the present, and put the order on the list."""
         if not self.is_ready:
             raise NotReady("orders have a journal: await Orders.start() before trading")
+        if (self.reconciler.settings.only_when_ready and intent.is_opening
+                and not self.mirror.is_ready):
+            raise NotReady(f"the account's mirror is {self.mirror.state.value}; orders that add "
+                           "risk are allowed when it is ready")
         name = intent.client_order_id
         known = self.tracker.find(name)
         if known is not None:
@@ -362,7 +358,7 @@ class Orders(OrderQueries):
             else:
                 own_ask = order.price if own_ask is None else min(own_ask, order.price)
         position: Decimal | None = None
-        if self.holdings.is_known:
+        if self.mirror.knows(Kind.POSITION):
             same, other = ((PositionType.LONG, PositionType.SHORT) if adds_long else
                            (PositionType.SHORT, PositionType.LONG))
             position = self._held(intent.symbol, same)
@@ -374,7 +370,7 @@ class Orders(OrderQueries):
                      now_ns=clock.wall_ns(), clock_error_ms=clock.error_ms)
 
     def _held(self, symbol: str, type: PositionType) -> Decimal:
-        position = self.holdings.get(symbol, type)
+        position = self.mirror.position(symbol, type)
         return Decimal(0) if position is None else position.quantity
 
     async def _send(self, intent: OrderIntent, order: LiveOrder, wait: bool | None,
@@ -562,6 +558,10 @@ class Orders(OrderQueries):
                 self._doubt_cancel(outcome)
             elif isinstance(outcome, Rejected) and outcome.code in CANCEL_TOO_LATE:
                 self._look_again(outcome)
+            elif isinstance(outcome, Accepted):
+                order = self.tracker.find(outcome.order_id or outcome.client_order_id or 0)
+                if order is not None and not order.is_final:
+                    self.reconciler.expect(order)
         return outcomes
 
     def _look_again(self, refused: Outcome) -> None:
@@ -686,6 +686,8 @@ class Orders(OrderQueries):
             if told is not None:
                 self.resolver.remove(case.name)
                 self._settled(case, told)
+        if order.report is None and isinstance(order.outcome, Accepted):
+            self.reconciler.expect(order)
         order.wake()
         for told_of in self.on_change:
             self._tell(told_of, order)
@@ -697,37 +699,6 @@ class Orders(OrderQueries):
             callback(what)
         except Exception:
             log.exception("a callback of Orders raised")
-
-    def watch_stream(self, logged_in: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """logged_in: waits until the private socket is logged in; refresh() follows it each time.
-        """
-        self._logged_in = logged_in
-
-    @property
-    def follows_stream(self) -> bool:
-        """Whether start() of the Trader has tied the private stream to these orders."""
-        return self._logged_in is not None
-
-    def _stream_changed(self, is_there: bool) -> None:
-        self.is_current = False
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-        if is_there:
-            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
-
-    async def _catch_up(self) -> None:
-        """After a loss of the stream: read what it may have told meanwhile, until that is done."""
-        if self._logged_in is not None:
-            await self._logged_in()
-        for attempt in itertools.count(1):
-            try:
-                await self.refresh()
-            except MexcfastError as error:
-                log.warning("own orders could not be compared with the venue: %s", error)
-                await asyncio.sleep(backoff_ms(attempt, random.random(), base_ms=500) / 1000)
-            else:
-                self.is_current = True
-                return
 
     # -- the account, for those who need no more than this ---------------------------------------
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
-from mexcfast.core.events import Event, FillUpdate, OrderUpdate, PositionUpdate
+from mexcfast.core.account import Mirror
+from mexcfast.core.events import Event
 from mexcfast.core.listener import Listener
-from mexcfast.core.results import decode, read_fill, read_order, read_position
 from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
-from mexcfast.types import Position, PositionType
+from mexcfast.errors import BadAnswer
+from mexcfast.types import Fill, Order
 
 
 class LiveOrder(TrackedOrder):
@@ -50,66 +50,28 @@ class LiveOrder(TrackedOrder):
         self._waiting = still
 
 
-class Holdings:
-    """Contracts held, by contract and direction, from the stream and from REST reads."""
-
-    def __init__(self) -> None:
-        self.is_known = False       # a REST read has shown everything once
-        self._held: dict[tuple[str, PositionType], Position] = {}
-
-    def take(self, position: Position) -> None:
-        """A position as the venue shows it; older news than what is known is left out."""
-        key = (position.symbol, position.type)
-        known = self._held.get(key)
-        if known is None or self._age(position) >= self._age(known):
-            self._held[key] = position
-
-    @staticmethod
-    def _age(position: Position) -> tuple[int, int, int]:
-        return position.ts_updated_ms, position.position_id, position.version or 0
-
-    def take_all(self, positions: tuple[Position, ...], ts_asked_ms: int) -> None:
-        """A whole REST read begun at this venue time: what it lacks and is older is gone."""
-        named = {(position.symbol, position.type) for position in positions}
-        for key, known in list(self._held.items()):
-            if key not in named and known.ts_updated_ms < ts_asked_ms - 1000:
-                del self._held[key]
-        for position in positions:
-            self.take(position)
-        self.is_known = True
-
-    def get(self, symbol: str, type: PositionType) -> Position | None:
-        """The position in one direction; None without one."""
-        position = self._held.get((symbol, type))
-        return position if position is not None and position.quantity else None
-
-    def __iter__(self) -> Any:
-        return iter([position for position in self._held.values() if position.quantity])
-
-
 class OwnFeed(Listener):
-    """Receives the private stream; everything it says goes to the tracker and the holdings.
+    """Receives the private stream; the mirror hears everything, the tracker orders and fills.
 
-    on_state: called with True when the stream is (again) there and False when it is lost.
+    now_ms: venue time, for pushes without their own. on_unreadable: told of a push that was lost
+    because it cannot be read.
     """
 
-    def __init__(self, tracker: Tracker, holdings: Holdings,
-                 on_state: Callable[[bool], None]) -> None:
+    def __init__(self, tracker: Tracker, mirror: Mirror, now_ms: Callable[[], int],
+                 on_unreadable: Callable[[str], None]) -> None:
         self._tracker = tracker
-        self._holdings = holdings
-        self._on_state = on_state
+        self._mirror = mirror
+        self._now_ms = now_ms
+        self._on_unreadable = on_unreadable
 
     def on_event(self, event: Event) -> None:
         """Reads the frame's own text, so that every number is exact."""
-        if isinstance(event, OrderUpdate):
-            self._tracker.report(read_order(decode(event.raw)["data"]))
-        elif isinstance(event, FillUpdate):
-            self._tracker.fill(read_fill(decode(event.raw)["data"]))
-        elif isinstance(event, PositionUpdate):
-            self._holdings.take(read_position(decode(event.raw)["data"]))
-
-    def on_disconnected(self, connection: Any, why: str) -> None:
-        self._on_state(False)
-
-    def on_reconnected(self, connection: Any, down_ns: int) -> None:
-        self._on_state(True)
+        try:
+            fact = self._mirror.hear(event, self._now_ms())
+        except BadAnswer as error:
+            self._on_unreadable(f"{event.channel} cannot be read: {error}")
+            return
+        if isinstance(fact, Order):
+            self._tracker.report(fact)
+        elif isinstance(fact, Fill):
+            self._tracker.fill(fact)

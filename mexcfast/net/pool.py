@@ -15,6 +15,7 @@ from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.listener import Listener
 from mexcfast.core.stream_events import (
     Connected,
+    Degraded,
     Disconnected,
     Gap,
     Live,
@@ -44,6 +45,8 @@ class Pool:
         self.books: dict[str, OrderBook] = {}
         self.repairer = Repairer(fetch, self.on_repair)
         self.refusals: dict[Topic | None, str] = {}
+        self.recorder: Any = None                    # tape.Recorder while one is running
+        self.at_close: set[Callable[[], None]] = set()   # feeds that end with the streams
         self.notices = Notices()
         self._homes: dict[Topic, Connection] = {}
         self._live_ns: dict[OrderBook, int] = {}     # when it stopped being LIVE, or was wanted
@@ -141,6 +144,21 @@ class Pool:
             await connection.close()
         for book in self.books.values():
             book.stop()
+        for tell in list(self.at_close):
+            tell()
+
+    def distrust(self, book: OrderBook, why: str) -> None:
+        """A book was found to be wrong: flag it at once and mend it from a snapshot."""
+        topic = self.depth_topic(book.symbol)
+        if topic is None or self.books.get(book.symbol) is not book:
+            return
+        home = self._homes[topic]
+        self.notices.tell(Degraded(ts_ns=time.time_ns(), connection=home.name, topic=topic,
+                                   why=why, silent_ns=0), list(self._listeners.get(topic, ())))
+        old = book.state
+        book.suspend()
+        home.reader.settle(book, old, Change.STALE)
+        self.repairer.mend(home, book)
 
     def _place(self, topic: Topic) -> Connection:
         """The first socket with room, else a new one."""
@@ -151,6 +169,8 @@ class Pool:
         connection = Connection(f"public-{len(self.connections) + 1}", self.ws_url, self,
                                 self.settings, stream_class=self._stream_class)
         self.connections.append(connection)
+        if self.recorder is not None:
+            self.recorder.adopt(connection)
         connection.start()
         return connection
 
@@ -165,7 +185,7 @@ class Pool:
             connection.reader.settle(book, old, Change.STALE)
             self.repairer.mend(connection, book)
         listeners = connection.listeners()
-        now_ns = time.time_ns()
+        now_ns, down_ns = time.time_ns(), connection.down_ns
         if connection.opened == 1:
             for listener in listeners:
                 call(listener.on_connected, connection.name)
@@ -173,9 +193,9 @@ class Pool:
                                         took_ns=connection.down_ns), listeners)
         else:
             for listener in listeners:
-                call(listener.on_reconnected, connection.name, connection.down_ns)
+                call(listener.on_reconnected, connection.name, down_ns)
             self.notices.tell(Reconnected(ts_ns=now_ns, connection=connection.name,
-                                          down_ns=connection.down_ns), listeners)
+                                          down_ns=down_ns), listeners)
 
     def on_connection_lost(self, connection: Connection, why: str) -> None:
         """Books on it are readable but not LIVE until it is back."""

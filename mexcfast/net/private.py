@@ -31,7 +31,7 @@ from mexcfast.core.listener import Listener, overrides
 from mexcfast.core.sign import Signer
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.topics import FILTERS, FILTERS_WITHOUT_RULES, Topic, filter_frame
-from mexcfast.errors import AuthenticationError, MexcfastError
+from mexcfast.errors import AuthenticationError, FrameError, MexcfastError
 from mexcfast.net.connection import SECOND, Connection, StreamSettings
 
 log = logging.getLogger("mexcfast.net")
@@ -116,6 +116,10 @@ class PrivateConnection(Connection):
         self._under_way.append(frame)
         self.send(frame, FILTER, None, tries)
 
+    def give_up(self, why: str) -> None:
+        """Close this socket as if it had been lost; another one is opened."""
+        self._lose(why)
+
     def _note_lost(self) -> None:
         self._held.clear()
         self._under_way.clear()
@@ -137,6 +141,12 @@ class PrivateConnection(Connection):
             else:
                 self.filtered = frame
                 self._owner.on_filter(self)
+
+    def on_fault(self, fault: Exception, where: str) -> None:
+        """A refused frame may have been a push."""
+        super().on_fault(fault, where)
+        if isinstance(fault, FrameError):
+            self._owner.on_frame_lost(self, fault)
 
     def _check_acknowledgements(self, now_ns: int) -> None:
         """A filter without an answer is sent again; then the socket is given up."""
@@ -181,7 +191,8 @@ class PrivateStream:
     """The private pushes of one account.
 
     signer, clock_ms: the keys and the time to sign logins with. on_live: called each time the
-    stream has become LIVE; on_lost: with a reason each time it stopped being so.
+    stream has become LIVE; on_lost: with a reason each time it stopped being so; on_unreadable: of
+    each frame that could not be read and is lost.
     stream_class: a listener class other than the default, for tests.
     """
 
@@ -196,6 +207,7 @@ class PrivateStream:
         self.refusals: dict[str, str] = {}   # method -> what the venue said last
         self.on_live: list[Callable[[], None]] = []
         self.on_lost: list[Callable[[str], None]] = []
+        self.on_unreadable: list[Callable[[str], None]] = []
         self._signer = signer
         self._clock_ms = clock_ms
         self._stream_class = stream_class
@@ -208,6 +220,7 @@ class PrivateStream:
         self._failures = 0                   # sockets lost without a login, in a row
         self._waiting: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Any = None            # tape.Recorder while one that may hear this is running
 
     def __repr__(self) -> str:
         return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
@@ -279,6 +292,11 @@ class PrivateStream:
     def down_ns(self) -> int:
         """Nanoseconds since the last loss; 0 before the first."""
         return time.monotonic_ns() - self._lost_ns if self._lost_ns else 0
+
+    def reconnect(self, why: str) -> None:
+        """Give the socket up and open another: nothing comes on it any more."""
+        if self.connection is not None and self.connection.is_open:
+            self.connection.give_up(why)
 
     async def live(self) -> None:
         """Wait until every push that somebody wants arrives."""
@@ -354,6 +372,8 @@ class PrivateStream:
             name, self.ws_url, self, self.settings,
             lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,
             stream_class=self._stream_class)
+        if self.recorder is not None:
+            self.recorder.adopt(connection, private=True)
         connection.start()
         return connection
 
@@ -423,11 +443,10 @@ class PrivateStream:
         first = not self._was_live
         self._now_live()
         if first:
-            for listener in list(self._wishes):
-                if self.logins == 1:
-                    self._tell(listener.on_connected, connection.name)
-                else:
-                    self._tell(listener.on_reconnected, connection.name, self.down_ns)
+            if self.logins == 1:
+                self._tell_all("on_connected", connection.name)
+            else:
+                self._tell_all("on_reconnected", connection.name, self.down_ns)
         self._notify()
 
     def on_filter_refused(self, connection: PrivateConnection, why: str) -> None:
@@ -452,9 +471,14 @@ class PrivateStream:
         if not self._was_live:
             self._failures += 1
         self._end(why)
-        for listener in list(self._wishes):
-            self._tell(listener.on_disconnected, connection.name, why)
+        self._tell_all("on_disconnected", connection.name, why)
         self._notify()
+
+    def on_frame_lost(self, connection: PrivateConnection, fault: FrameError) -> None:
+        """Whatever it said is not known."""
+        if connection is self.connection:
+            for told in list(self.on_unreadable):
+                self._tell(told, f"{connection.name}: {fault}")
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
         """on_filter_refused speaks of it."""
@@ -477,6 +501,12 @@ class PrivateStream:
         """The same as parsed, for those who want frames of every personal channel."""
         for listener in self._frame_listeners:
             self._tell(listener.on_frame, frame, ts_recv_ns)
+
+    def _tell_all(self, hook: str, *args: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.told_private(hook, *args)
+        for listener in list(self._wishes):
+            self._tell(getattr(listener, hook), *args)
 
     @staticmethod
     def _tell(hook: Any, *args: Any) -> None:

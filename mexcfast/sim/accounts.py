@@ -172,6 +172,17 @@ class Order:
     version: int = 0
     history: list[OrderState] = field(default_factory=list)
     """Every version, oldest first."""
+    closes: bool = field(init=False)
+    """Only ever reduces a position."""
+    opens_type: int = field(init=False)
+    """The position type an opening order builds."""
+    closes_type: int = field(init=False)
+    """The position type a closing order reduces."""
+
+    def __post_init__(self) -> None:
+        buys = direction(self.side) == BUY
+        self.closes = self.reduce_only or self.side in (CLOSE_SHORT, CLOSE_LONG)
+        self.opens_type, self.closes_type = (LONG, SHORT) if buys else (SHORT, LONG)
 
     def advance(self, now_ms: int) -> None:
         """A new version: something changed."""
@@ -191,21 +202,6 @@ class Order:
     def remaining(self) -> int:
         """Contracts not filled."""
         return self.vol - self.deal_vol
-
-    @property
-    def closes(self) -> bool:
-        """Only ever reduces a position."""
-        return self.reduce_only or self.side in (CLOSE_SHORT, CLOSE_LONG)
-
-    @property
-    def closes_type(self) -> int:
-        """The position type a closing order reduces."""
-        return SHORT if direction(self.side) == BUY else LONG
-
-    @property
-    def opens_type(self) -> int:
-        """The position type an opening order builds."""
-        return LONG if direction(self.side) == BUY else SHORT
 
     @property
     def is_open(self) -> bool:

@@ -135,15 +135,18 @@ class Refused(Exception):
 # Bodies and queries
 
 
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+
+
 def decode_json(data: bytes | str) -> Any:
     """JSON with exact decimals; Refused(601) for anything else."""
 
-    def refuse(text: str) -> Any:
-        raise ValueError(f"{text} is not JSON")
-
     try:
-        text = data.decode() if isinstance(data, bytes) else data
-        return json.loads(text, parse_float=Decimal, parse_constant=refuse)
+        return _DECODER.decode(data.decode() if isinstance(data, bytes) else data)
     except (ValueError, RecursionError, InvalidOperation, MemoryError) as error:
         raise Refused(601) from error
 
@@ -198,6 +201,10 @@ def check_clock(
         raise Refused(513)
 
 
+#: Whole numbers beyond this are out of range everywhere.
+MOST_INTEGER = 10**24
+
+
 class Params:
     """Typed access to parameters; every mistake is Refused(600) naming the parameter."""
 
@@ -210,8 +217,9 @@ class Params:
 
     def _first(self, names: Sequence[str]) -> tuple[str, Any]:
         for name in names:
-            if self.has(name):
-                return name, self.values[name]
+            value = self.values.get(name)
+            if value is not None and value != "":
+                return name, value
         return names[0], None
 
     def text(self, *names: str) -> str | None:
@@ -249,6 +257,11 @@ class Params:
 
     def integer(self, *names: str) -> int | None:
         """A whole number."""
+        plain = self.values.get(names[0])
+        if type(plain) is int and -MOST_INTEGER < plain < MOST_INTEGER:  # the usual case
+            return plain
+        if plain is None and len(names) == 1:
+            return None
         number = self.decimal(*names)
         if number is None:
             return None

@@ -47,6 +47,8 @@ async def control(
 def _read(exchange: Exchange, name: str, query: Params) -> Any:
     if name == "state":
         return exchange.state()
+    if name == "open":
+        return truth.open_counts(exchange)
     if name.startswith("book/"):
         return _book(exchange, name.removeprefix("book/"), query.integer("version"))
     if name.startswith("order/"):

@@ -22,7 +22,7 @@ JSON = "application/json"
 LOGGER = logging.getLogger("mexcfast.sim")
 
 #: (request, path, query, body, status, reply) -> None
-Log = Callable[[web.Request, str, str, bytes, int, str], None]
+Log = Callable[[web.BaseRequest, str, str, bytes, int, str], None]
 PONG = 0x8A
 
 
@@ -38,7 +38,7 @@ class Front:
         self.banned = False
         self.stopping = asyncio.Event()
 
-    async def http(self, request: web.Request) -> web.StreamResponse:
+    async def http(self, request: web.BaseRequest) -> web.StreamResponse:
         """One REST request."""
         raw_path, _, raw_query = request.raw_path.partition("?")
         path = unquote(raw_path) if "%" in raw_path else raw_path
@@ -55,7 +55,7 @@ class Front:
         return self._answer(request, path, raw_query, body, answer)
 
     def _execute(
-        self, request: web.Request, path: str, raw_query: str, body: bytes
+        self, request: web.BaseRequest, path: str, raw_query: str, body: bytes
     ) -> Answer:
         try:
             return self.rest.answer(
@@ -66,7 +66,7 @@ class Front:
             return Answer(500, failure(500, f"System internal error! {type(error).__name__}"))
 
     async def _spoilt(
-        self, rule: Rule, request: web.Request, path: str, query: str, body: bytes
+        self, rule: Rule, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         """The answer as a fault wants it."""
         kind = rule.kind
@@ -94,7 +94,7 @@ class Front:
         return self._abort(request, path, query, body)  # lose_answer
 
     async def _hang(
-        self, rule: Rule, request: web.Request, path: str, query: str, body: bytes
+        self, rule: Rule, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         done = self._execute(request, path, query, body) if rule.after_execute else None
         try:
@@ -106,7 +106,7 @@ class Front:
         return self._abort(request, path, query, body)
 
     def _abort(
-        self, request: web.Request, path: str, query: str, body: bytes
+        self, request: web.BaseRequest, path: str, query: str, body: bytes
     ) -> web.StreamResponse:
         self.log(request, path, query, body, 0, "")
         if request.transport is not None:
@@ -114,14 +114,14 @@ class Front:
         return web.Response(status=500)
 
     def _page(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, status: int
     ) -> web.StreamResponse:
         text = self.faults.page(status)
         self.log(request, path, query, body, status, text)
         return web.Response(text=text, status=status, content_type="text/html")
 
     def _answer(
-        self, request: web.Request, path: str, query: str, body: bytes, answer: Answer
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, answer: Answer
     ) -> web.Response:
         if answer.file is None:
             return self._reply(request, path, query, body, answer.http, answer.text)
@@ -131,14 +131,14 @@ class Front:
         )
 
     def _reply(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int, text: str
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, status: int, text: str
     ) -> web.Response:
         self.log(request, path, query, body, status, text)
         return web.Response(body=text.encode(), status=status, content_type=JSON)
 
     # WebSocket
 
-    async def edge(self, request: web.Request) -> web.StreamResponse:
+    async def edge(self, request: web.BaseRequest) -> web.StreamResponse:
         """One client connection, until either side ends it."""
         if self.banned:
             return self._page(request, request.path, "", b"", 403)

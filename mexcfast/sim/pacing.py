@@ -81,7 +81,10 @@ class Pacer:
         self._slow_ns = start + 2 * SECOND_NS
         while True:
             due = self.run_due(time.monotonic_ns())
-            await asyncio.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            wait = due - time.monotonic_ns()
+            # Event loops count in milliseconds: a shorter wait would be no wait at all, and the
+            # loop would spin. What is due within one goes out together, in one write.
+            await asyncio.sleep(0 if wait <= 0 else max(MILLION, wait) / 1e9)
 
     def run_due(self, now: int) -> int:
         """Do what is due; returns when to come back."""

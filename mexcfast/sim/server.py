@@ -19,7 +19,7 @@ from mexcfast.sim.accounts import Account
 from mexcfast.sim.checks import Refused
 from mexcfast.sim.control import LOOPBACK, control
 from mexcfast.sim.faults import Faults, How
-from mexcfast.sim.front import JSON, MOST_BODY, Front, failure
+from mexcfast.sim.front import JSON, Front, failure
 from mexcfast.sim.matching import BUY, SELL, Book
 from mexcfast.sim.pacing import Pacer
 from mexcfast.sim.rest import Rest
@@ -182,7 +182,7 @@ class Exchange:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._reopening: asyncio.Task[None] | None = None
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self.rest_url = ""
         self.ws_url = ""
@@ -198,13 +198,9 @@ class Exchange:
 
     async def start(self) -> None:
         """Bind the port and let the market run."""
-        app = web.Application(client_max_size=MOST_BODY)
-        app.router.add_get("/edge", self._front.edge)
-        app.router.add_get("/ws", self._front.edge)
-        if self._control:
-            app.router.add_route("*", "/sim/{tail:.*}", self._control_answer)
-        app.router.add_route("*", "/{tail:.*}", self._front.http)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        # The plain server: three kinds of path need no router, which costs a tenth of an order.
+        server = web.Server(self._serve, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         await self._listen()
         host, self._port = self._runner.addresses[0][:2]
@@ -214,6 +210,16 @@ class Exchange:
         self._tasks = [asyncio.create_task(self._pacer.run(), name="exchange pacer")]
         if self.source is not None and self._run_source:
             self._tasks.append(asyncio.create_task(self.source.run(), name="exchange market"))
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path
+        if path.startswith("/api/"):
+            return await self._front.http(request)
+        if path.partition("?")[0] in ("/edge", "/ws"):
+            return await self._front.edge(request)
+        if self._control and path.startswith("/sim/"):
+            return await self._control_answer(request)
+        return await self._front.http(request)
 
     async def _listen(self) -> None:
         assert self._runner is not None
@@ -515,7 +521,7 @@ class Exchange:
 
     # The control endpoint and the log
 
-    async def _control_answer(self, request: web.Request) -> web.Response:
+    async def _control_answer(self, request: web.BaseRequest) -> web.Response:
         raw_query = request.raw_path.partition("?")[2]
         status = 200
         try:
@@ -530,7 +536,7 @@ class Exchange:
         return web.Response(text=text, status=status, content_type=JSON)
 
     def _log(
-        self, request: web.Request, path: str, query: str, body: bytes, status: int, reply: str
+        self, request: web.BaseRequest, path: str, query: str, body: bytes, status: int, reply: str
     ) -> None:
         headers = {
             name: value

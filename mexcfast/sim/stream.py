@@ -328,25 +328,23 @@ class Hub(Listener):
     def _frame(self, channel: str, data: str) -> bytes:
         return wire.text_frame(self._envelope(channel, data, "", first=True))
 
-    def _envelope(self, channel: str, data: str, symbol: str, *, first: bool | None = None) -> str:
-        """One message; `data` is JSON text, empty for none."""
-        if first is None:
-            first = self.variations.channel == "first"
-        members = [f'"channel":"{channel}"'] if first else []
-        if symbol:
-            members.append(f'"symbol":"{symbol}"')
-        if data:
-            members.append(f'"data":{data}')
-        if not first:
-            members.append(f'"channel":"{channel}"')
-        now = self.venue.clock_ms()
-        if self.variations.ts == "number":
-            members.append(f'"ts":{now}')
-        elif self.variations.ts == "string":
-            members.append(f'"ts":"{now}"')
-        if self.variations.unknown_fields:
-            members.append('"novelty":{"a":[1,2,{"b":"}"}]}')
-        return "{" + ",".join(members) + "}"
+    def _envelope(
+        self, channel: str, data: str, symbol: str, *, first: bool | None = None, now: int = 0
+    ) -> str:
+        """One message; `data` is JSON text, empty for none; now: the venue's time, if known."""
+        variations = self.variations
+        named = f'"channel":"{channel}"'
+        inside = (f'"symbol":"{symbol}",' if symbol else "") + (f'"data":{data},' if data else "")
+        if variations.ts == "absent":
+            tail = ""
+        else:
+            now = now or self.venue.clock_ms()
+            tail = f',"ts":{now}' if variations.ts == "number" else f',"ts":"{now}"'
+        if variations.unknown_fields:
+            tail += ',"novelty":{"a":[1,2,{"b":"}"}]}'
+        if first or (first is None and variations.channel == "first"):
+            return f"{{{named},{inside}"[:-1] + tail + "}"
+        return f"{{{inside}{named}{tail}}}"
 
     def _publish(self, topic: Topic, text: str) -> None:
         """Send one text to every subscriber of a topic."""
@@ -372,11 +370,9 @@ class Hub(Listener):
         if topic in self._subscribers:
             elements = self.variations.level_elements
             asks, bids = views.changes_text(market.contract, (commit,), elements)
-            data = (
-                f'{{"cts":{self.venue.clock_ms()},"asks":{asks},"bids":{bids},'
-                f'"version":{commit.version}}}'
-            )
-            self._publish(topic, self._envelope("push.depth", data, market.symbol))
+            now = self.venue.clock_ms()
+            data = f'{{"cts":{now},"asks":{asks},"bids":{bids},"version":{commit.version}}}'
+            self._publish(topic, self._envelope("push.depth", data, market.symbol, now=now))
         if self.merge_ms == 0:
             self.flush_depth(market)
 
@@ -403,11 +399,12 @@ class Hub(Listener):
             return
         elements = self.variations.level_elements
         asks, bids = views.changes_text(market.contract, book.since(since), elements)
+        now = self.venue.clock_ms()
         data = (
-            f'{{"cts":{self.venue.clock_ms()},"asks":{asks},"bids":{bids},'
+            f'{{"cts":{now},"asks":{asks},"bids":{bids},'
             f'"end":{book.version},"begin":{since + 1},"version":{book.version}}}'
         )
-        self._publish(topic, self._envelope("push.depth", data, market.symbol))
+        self._publish(topic, self._envelope("push.depth", data, market.symbol, now=now))
 
     def flush_deals(self, market: Market) -> None:
         """Trades collected since the last flush, as one list frame."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mexcfast.sim.accounts import Account
+from mexcfast.sim.waiting import PlanOrder, StopOrder, TrackOrder
 
 if TYPE_CHECKING:
     from mexcfast.sim.market import Market
@@ -67,6 +68,18 @@ def account(exchange: Exchange, access_key: str | None) -> dict[str, Any]:
         "positions": [venue.position_wire(one, held, push=False) for held in state.positions],
         "open_orders": [each.wire(push=False, as_int=as_int) for each in state.open_orders],
         "waiting": [each.wire(as_int) for each in state.waiting],
+    }
+
+
+def open_counts(exchange: Exchange) -> dict[str, int]:
+    """Open orders of the exchange's own account by kind, and its positions."""
+    own = exchange.account
+    waiting = exchange.venue.conditional.of(own)
+    kinds = {"plan": PlanOrder, "stop": StopOrder, "trailing": TrackOrder}
+    return {
+        "limit": len(own.open_orders),
+        **{name: sum(isinstance(one, kind) for one in waiting) for name, kind in kinds.items()},
+        "positions": sum(1 for one in own.positions.values() if one.hold_vol),
     }
 
 

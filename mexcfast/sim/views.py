@@ -17,8 +17,8 @@ def levels_text(contract: Contract, levels: Iterable[tuple[int, int, int]], elem
     """[[price,quantity,orders],…] with exact prices."""
     text = contract.price_text
     if elements == 2:
-        return "[" + ",".join(f"[{text(p)},{q}]" for p, q, _ in levels) + "]"
-    return "[" + ",".join(f"[{text(p)},{q},{n}]" for p, q, n in levels) + "]"
+        return "[" + ",".join([f"[{text(p)},{q}]" for p, q, _ in levels]) + "]"
+    return "[" + ",".join([f"[{text(p)},{q},{n}]" for p, q, n in levels]) + "]"
 
 
 def changes_text(contract: Contract, commits: Iterable[Commit], elements: int) -> tuple[str, str]:
@@ -27,10 +27,13 @@ def changes_text(contract: Contract, commits: Iterable[Commit], elements: int) -
     for commit in commits:
         for side, price, _, after in commit.changes:
             sides[side - 1][price] = after
-    return (
-        levels_text(contract, ((p, q, n) for p, (q, n) in sides[1].items()), elements),
-        levels_text(contract, ((p, q, n) for p, (q, n) in sides[0].items()), elements),
+    bids, asks = (
+        levels_text(contract, [(p, *state) for p, state in side.items()], elements)
+        if side
+        else "[]"
+        for side in sides
     )
+    return asks, bids
 
 
 def commit_text(contract: Contract, commit: Commit, elements: int) -> str:

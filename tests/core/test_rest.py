@@ -399,3 +399,15 @@ def test_table_is_consistent():
         assert len({(r.count, r.window_ms) for r in ROUTES if r.group == group}) == 1
     assert not BY_NAME["create"].repeatable
     assert BY_NAME["cancel"].repeatable
+
+
+def test_errors_name_their_endpoint():
+    from mexcfast.core.rest import find, read_answer
+    from mexcfast.errors import BadAnswer, EdgeError, OrderRejected, VenueError
+    route = find("create")
+    for status, body, kind in ((200, b'{"success":false,"code":2003}', OrderRejected),
+                               (403, b"<html>", EdgeError), (200, b"nonsense", BadAnswer),
+                               (200, b'{"success":false}', VenueError)):
+        with pytest.raises(kind) as caught:
+            read_answer(route, status, body)
+        assert caught.value.endpoint == "private/order/create"

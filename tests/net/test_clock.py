@@ -67,12 +67,26 @@ def test_a_step_of_the_wall_clock_changes_nothing():
     assert world.clock.venue_ms() == before
 
 
-def test_forget():
+def test_after_forget_the_next_ping_alone_counts():
     world = World(5 * 10**9)
     world.ping(0, 0)
-    assert world.clock.is_synced
+    world.offset += MS          # too small a step to contradict the old bounds
     world.clock.forget()
-    assert world.clock.venue_ms() == world.clock.wall_ms()
+    before = world.clock.venue_ms()
+    assert world.clock.is_synced and before == world.venue_ms() - 1, "no leap to the wall clock"
+    world.ping(10 * MS, 10 * MS)
+    assert world.clock.error_ms == 10.5 and world.clock.venue_ms() <= world.venue_ms()
+
+
+def test_what_is_known_grows_old():
+    """A crystal may run 50 parts per million off: the bound says so, and the time stays behind."""
+    world = World(0)
+    world.ping(0, 0)
+    fresh = world.clock.error_ms
+    world.now += 1000 * 10**9
+    assert world.clock.error_ms == fresh + 50
+    world.offset -= 50 * MS     # the local clock has run ahead by as much
+    assert world.clock.venue_ms() <= world.venue_ms()
 
 
 def test_time_runs_forward():

@@ -10,6 +10,7 @@ import json
 import pytest
 
 import mexcfast as mx
+from mexcfast.core.account import Kind, Read
 from mexcfast.core.intent import RiskLimits
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.sign import Signer
@@ -484,7 +485,7 @@ def test_limits_are_checked_before_anything_leaves():
             await orders.submit("BTC_USDT", Side.OPEN_LONG, 20, 84000, leverage=20)
         with pytest.raises(IntentError, match="position is None"):
             await submit(orders)
-        orders.holdings.is_known = True
+        orders.mirror.settle([Read(Kind.POSITION, (), 1, 1)])
         orders.feed.on_event(mx.parse_frame(json.dumps({
             "channel": "push.personal.position", "ts": 1, "data": {
                 "positionId": 1, "symbol": "BTC_USDT", "positionType": 1, "openType": 1,

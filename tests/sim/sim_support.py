@@ -171,11 +171,13 @@ async def running(**settings: Any) -> AsyncIterator[tuple[Exchange, Client]]:
         yield venue, Client(venue, http)
 
 
-def play(scene: Callable[[Exchange, Client], Awaitable[None]], **settings: Any) -> None:
+def play(
+    scene: Callable[[Exchange, Client], Awaitable[None]], *, seconds: float = 30, **settings: Any
+) -> None:
     """Run a scene against a fresh exchange."""
 
     async def main() -> None:
         async with running(**settings) as (venue, client):
-            await asyncio.wait_for(scene(venue, client), 30)
+            await asyncio.wait_for(scene(venue, client), seconds)
 
     asyncio.run(main())
