@@ -3,6 +3,7 @@ from mexcfast.client import MarketData as MarketData
 from mexcfast.client import Trader as Trader
 from mexcfast.core import events as events
 from mexcfast.core import topics as topics
+from mexcfast.core.book_hash import book_hash as book_hash
 from mexcfast.core.depth import Change as Change
 from mexcfast.core.depth import OrderBook as OrderBook
 from mexcfast.core.depth import State as State
@@ -55,6 +56,7 @@ from mexcfast.errors import VenueFault as VenueFault
 from mexcfast.net.alerts import Alert as Alert
 from mexcfast.net.alerts import AlertLevel as AlertLevel
 from mexcfast.net.alerts import Webhook as Webhook
+from mexcfast.net.audit import AuditSettings as AuditSettings
 from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder

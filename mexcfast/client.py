@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.account import CHANNELS, AccountState, Mirror
+from mexcfast.core.arbiter import PathCounts
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -26,17 +27,21 @@ from mexcfast.core.intent import RiskLimits
 from mexcfast.core.journal import fingerprint
 from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
-from mexcfast.core.rest import LIVE, Endpoint
+from mexcfast.core.rest import LIVE, Endpoint, find
 from mexcfast.core.sign import Signer
+from mexcfast.core.startup import Startup
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
-from mexcfast.feeds import BookFeed, EventFeed, Slow, Streams
+from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
+from mexcfast.net.audit import Audit
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
+from mexcfast.net.heart import Heart, check_socket_path
 from mexcfast.net.journal import Journal
 from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
@@ -108,10 +113,24 @@ class MarketData:
         """Fair (mark) price."""
         return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
-        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
+    def stream_events(self, *, bound: int = 1024, slow: Slow = "drop"
+                      ) -> CallbackFeed[StreamEvent]:
+        """What happens to sockets, topics and books: mexcfast.core.stream_events."""
+        return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
+
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], *,
+                  redundancy: int | None = None, priority: int = 0) -> None:
+        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics.
+
+        redundancy: sockets that carry each topic, the first arrival of each event wins; None: as
+        in StreamSettings. priority: books with a lower one are started and mended first, equal
+        ones in the order given. Neither means anything to a replay.
+        """
+        more: dict[str, int] = {"priority": priority} if priority else {}
+        if redundancy is not None:
+            more["redundancy"] = redundancy
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.streams.subscribe(listener, each)
+            self.pool.subscribe(listener, each, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Undo subscribe."""
@@ -123,6 +142,25 @@ class MarketData:
         """The books kept now, by contract."""
         return self.streams.books
 
+    @property
+    def startup(self) -> Startup:
+        """How many books are LIVE now, and an estimate of the seconds until all are."""
+        found: Startup = self.pool.startup
+        return found
+
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call back with everything that happens to streams and books (core/stream_events).
+
+        Returns a function that ends it. A listener's on_stream_event gets what concerns it.
+        """
+        end: Callable[[], None] = self.pool.watch(callback)
+        return end
+
+    def lateness(self, topic: Topic) -> dict[str, PathCounts]:
+        """Per socket of a redundant topic: events brought first, copies and how late they came."""
+        found: dict[str, PathCounts] = self.pool.lateness(topic)
+        return found
+
 
 class Trader:
     """The private side: orders over REST, own events over the private socket."""
@@ -132,7 +170,8 @@ class Trader:
                  account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
-            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
+                                        notices=pool.notices)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
@@ -236,7 +275,10 @@ class Client:
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
         self._executor = Executor(self.endpoint, signer, self._clock, lane=lane)
-        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
+        windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
+        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
+                          budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)
+                                   for name, (count, window_ms) in windows.items()})
         self.market = MarketData(self._pool)
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
@@ -244,8 +286,10 @@ class Client:
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
                              account)
         self._is_started = False
+        self._heart: Heart | None = None
         self.kill_switch = self._make_kill_switch(
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
         self._recorder: Recorder | None = None
 
     @classmethod
@@ -274,6 +318,39 @@ class Client:
         orders.on_change.append(switch.count_fills(orders.contracts))
         return switch
 
+    async def watchdog(self, path: str | os.PathLike[str] | None = None, *,
+                       silence_ms: int = 5000, keys_file: str | os.PathLike[str] | None = None,
+                       cancel_on_exit: bool = False, start: bool = True,
+                       trip_when_lost: bool = False) -> Heart:
+        """Have a separate process cancel everything when this one dies or hangs.
+
+        Returns when it watches. path: its socket, beside the journal by default; start: start one
+        when none answers there. It takes its keys from MEXC_WATCHDOG_API_KEY and _SECRET, else from
+        MEXC_API_KEY and _SECRET, or from keys_file (mode 0600): keys of this client's account.
+        close() says goodbye, so that nothing is cancelled unless cancel_on_exit; leaving the
+        `async with` block by an exception does not. Raises ConfigError. docs/kill_switch.md.
+        """
+        from mexcfast.watchdog import arguments_for  # the process's own room: rarely needed
+
+        journal = self.orders.journal
+        if path is None and journal is None:
+            raise ConfigError("path is None and there is no journal; allowed: a path for the "
+                              "watchdog's socket")
+        if self._heart is not None:
+            raise ConfigError("a watchdog is watching already")
+        text = check_socket_path(f"{journal.path}.watchdog" if path is None and journal is not None
+                                 else path or "")
+        arguments = arguments_for(
+            self.endpoint, text, journal=None if journal is None else journal.path,
+            silence_ms=silence_ms, settings=self.kill_switch.settings, keys_file=keys_file,
+            cancel_on_exit=cancel_on_exit)
+        heart = Heart(text, fingerprint(self._executor.access_key), self.kill_switch,
+                      silence_ms=silence_ms, arguments=arguments if start else None,
+                      trip_when_lost=trip_when_lost)
+        await heart.start()
+        self._heart = heart
+        return heart
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -283,12 +360,20 @@ class Client:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        await self.close()
+        # A strategy that fell over has not ended as it wanted to: the watchdog shall act.
+        await self._close(goodbye=kind is None or not issubclass(kind, Exception))
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self._close(goodbye=True)
+
+    async def _close(self, *, goodbye: bool) -> None:
+        if self._heart is not None:
+            heart, self._heart = self._heart, None
+            await heart.close(goodbye=goodbye)
         await self.kill_switch.close()
         await self.trader.close()
+        await self.audit.close()
         await self._pool.close()
         if self._recorder is not None:
             await self._recorder.stop()
@@ -353,13 +438,27 @@ class Client:
         """MarketData.ticker"""
         return self.market.ticker(symbol, **more)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], **more: Any) -> None:
         """MarketData.subscribe"""
-        self.market.subscribe(listener, topics)
+        self.market.subscribe(listener, topics, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """MarketData.unsubscribe"""
         self.market.unsubscribe(listener, topics)
+
+    def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
+        """MarketData.stream_events"""
+        return self.market.stream_events(**more)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """Own order, fill, position, asset and risk events; the first step logs in.
+
+        channels: as in Trader.listen. Raises what it does, when iterated. slow: an own event that
+        is dropped may be a fill, so the default is "error".
+        """
+        return PrivateFeed(lambda bell: self.trader.listen(bell, channels), self.trader.forget,
+                           self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""

@@ -22,8 +22,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 from mexcfast.core.depth import OrderBook, State
 from mexcfast.core.events import Event
 from mexcfast.core.listener import Listener
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
-from mexcfast.errors import BookError, SlowConsumer
+from mexcfast.errors import BookError, ConfigError, SlowConsumer
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -43,6 +44,7 @@ class Streams(Protocol):
     def depth_topic(self, symbol: str) -> Topic | None: ...
     def keep(self, topic: Topic) -> None: ...
     def raise_refusal(self, topic: Topic) -> None: ...
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]: ...
 
 
 class _Mailbox(Generic[T]):
@@ -358,31 +360,39 @@ class PrivateFeed(_Feed[Event]):
         self._streams = streams
 
     def _begin(self, box: _Mailbox[Event]) -> FeedIterator[Event]:
-        bell = _EventBell(box)
-        return _PrivateIterator(box, self._streams, lambda: self._forget(bell), lambda: None,
-                                login=self._listen(bell))
+        return _PrivateIterator(box, self._streams, self._listen, self._forget)
 
 
 class _PrivateIterator(FeedIterator[Event]):
-    """Logs in before the first event: what that raises is raised at the consumer."""
+    """Logs in at the first step: what that raises is raised at the consumer."""
 
-    def __init__(self, box: _Mailbox[Event], streams: Streams | None, undo: Callable[[], None],
-                 check: Callable[[], None], *, login: Coroutine[Any, Any, None]) -> None:
-        super().__init__(box, streams, undo, check)
-        self._login: Coroutine[Any, Any, None] | None = login
+    def __init__(self, box: _Mailbox[Event], streams: Streams | None,
+                 listen: Callable[[Listener], Coroutine[Any, Any, None]],
+                 forget: Callable[[Listener], None]) -> None:
+        bell = _EventBell(box)
+        begun: list[Listener] = []
+
+        def undo() -> None:
+            for each in begun:
+                forget(each)
+
+        async def login() -> None:
+            begun.append(bell)
+            try:
+                await listen(bell)
+            except ConfigError:            # without keys there is nothing to undo
+                begun.clear()
+                raise
+
+        super().__init__(box, streams, undo, lambda: None)
+        self._login: Callable[[], Coroutine[Any, Any, None]] | None = login
 
     async def __anext__(self) -> Event:
         login, self._login = self._login, None
-        if login is not None:
+        if login is not None and self._undo is not None:
             try:
-                await login
+                await login()
             except BaseException:
                 self._end()
                 raise
         return await super().__anext__()
-
-    def _end(self) -> None:
-        login, self._login = self._login, None
-        if login is not None:
-            login.close()                   # it was never awaited
-        super()._end()

@@ -28,6 +28,7 @@ from mexcfast.core.stream_events import Disconnected, Gap, Refused, Repairing, S
 from mexcfast.core.tap import Kind
 from mexcfast.core.topics import Topic
 from mexcfast.errors import BookError, ConfigError, FrameError, TapeError, VenueError
+from mexcfast.feeds import PrivateFeed, Slow
 from mexcfast.net.private import PREFIX, Channels, Wishes, wishes
 from mexcfast.tape import format as form
 from mexcfast.tape import told
@@ -227,6 +228,7 @@ class Stage:
     def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
         """Call back with every stream event; returns a function that ends it."""
         self._watchers = [*self._watchers, callback]
+        self.wanted.set()
 
         def unwatch() -> None:
             left = list(self._watchers)
@@ -421,8 +423,7 @@ class Stage:
     def _told(self, record: Record) -> None:
         event = told.decode(record.payload)
         if isinstance(event, tuple):
-            hook, details = event
-            self.summary.disconnects += hook == "on_disconnected"
+            hook, details = event           # a Disconnected of the private socket is told as well
             for ear in list(self._private):
                 self._call(getattr(ear.listener, hook), *details)
             return
@@ -437,6 +438,8 @@ class Stage:
             for listener in listeners:
                 self._call(getattr(listener, named[0]),
                            *[getattr(event, name) for name in named[1]])
+        if event.connection.startswith("private"):
+            listeners = [ear.listener for ear in self._private]
         for listener in listeners:
             self._call(listener.on_stream_event, event)
         for watcher in self._watchers:
@@ -656,6 +659,12 @@ class Replay:
     def forget(self, listener: Listener) -> None:
         """Undo listen."""
         self._stage.forget(listener)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """As Client.private_events."""
+        return PrivateFeed(lambda bell: self.listen(bell, channels), self.forget, self._stage,
+                           bound, slow)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
         """As listen(); there is nothing to settle."""
