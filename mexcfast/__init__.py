@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 # public name -> the room it lives in, below mexcfast; errors are public as well
 _HOMES = {
+    "AuditSettings": "net.audit",
     "Accepted": "types",
     "Alert": "net.alerts",
     "AlertLevel": "net.alerts",

@@ -56,6 +56,7 @@ from mexcfast.errors import VenueFault as VenueFault
 from mexcfast.net.alerts import Alert as Alert
 from mexcfast.net.alerts import AlertLevel as AlertLevel
 from mexcfast.net.alerts import Webhook as Webhook
+from mexcfast.net.audit import AuditSettings as AuditSettings
 from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder

@@ -36,10 +36,12 @@ from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
+from mexcfast.net.audit import Audit
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
+from mexcfast.net.heart import Heart, check_socket_path
 from mexcfast.net.journal import Journal
 from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
@@ -281,8 +283,10 @@ class Client:
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
                              account)
         self._is_started = False
+        self._heart: Heart | None = None
         self.kill_switch = self._make_kill_switch(
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
         self._recorder: Recorder | None = None
 
     @classmethod
@@ -311,6 +315,39 @@ class Client:
         orders.on_change.append(switch.count_fills(orders.contracts))
         return switch
 
+    async def watchdog(self, path: str | os.PathLike[str] | None = None, *,
+                       silence_ms: int = 5000, keys_file: str | os.PathLike[str] | None = None,
+                       cancel_on_exit: bool = False, start: bool = True,
+                       trip_when_lost: bool = False) -> Heart:
+        """Have a separate process cancel everything when this one dies or hangs.
+
+        Returns when it watches. path: its socket, beside the journal by default; start: start one
+        when none answers there. It takes its keys from MEXC_WATCHDOG_API_KEY and _SECRET, else from
+        MEXC_API_KEY and _SECRET, or from keys_file (mode 0600): keys of this client's account.
+        close() says goodbye, so that nothing is cancelled unless cancel_on_exit; leaving the
+        `async with` block by an exception does not. Raises ConfigError. docs/kill_switch.md.
+        """
+        from mexcfast.watchdog import arguments_for  # the process's own room: rarely needed
+
+        journal = self.orders.journal
+        if path is None and journal is None:
+            raise ConfigError("path is None and there is no journal; allowed: a path for the "
+                              "watchdog's socket")
+        if self._heart is not None:
+            raise ConfigError("a watchdog is watching already")
+        text = check_socket_path(f"{journal.path}.watchdog" if path is None and journal is not None
+                                 else path or "")
+        arguments = arguments_for(
+            self.endpoint, text, journal=None if journal is None else journal.path,
+            silence_ms=silence_ms, settings=self.kill_switch.settings, keys_file=keys_file,
+            cancel_on_exit=cancel_on_exit)
+        heart = Heart(text, fingerprint(self._executor.access_key), self.kill_switch,
+                      silence_ms=silence_ms, arguments=arguments if start else None,
+                      trip_when_lost=trip_when_lost)
+        await heart.start()
+        self._heart = heart
+        return heart
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -320,12 +357,20 @@ class Client:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        await self.close()
+        # A strategy that fell over has not ended as it wanted to: the watchdog shall act.
+        await self._close(goodbye=kind is None or not issubclass(kind, Exception))
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self._close(goodbye=True)
+
+    async def _close(self, *, goodbye: bool) -> None:
+        if self._heart is not None:
+            heart, self._heart = self._heart, None
+            await heart.close(goodbye=goodbye)
         await self.kill_switch.close()
         await self.trader.close()
+        await self.audit.close()
         await self._pool.close()
         if self._recorder is not None:
             await self._recorder.stop()

@@ -61,6 +61,7 @@ cdef class OrderBook(Book):
     cdef bint _is_loose(self) noexcept nogil
     cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT
+    cdef bint _fits(self, Message m) noexcept nogil
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1
     cdef int _commit(self, int64_t end, int64_t ts_ms, int64_t ts_recv_ns) except -1

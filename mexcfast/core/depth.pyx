@@ -29,11 +29,13 @@ from mexcfast.core.frame cimport (
     number_of,
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.shape cimport learn_shape, read_shape
 from mexcfast.core.side cimport ASK, BID
 from mexcfast.core.tap cimport (
     APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPECTED, SUSPENDED, Tap,
     UNSUSPECTED, VERIFIED,
 )
+from mexcfast.core.ticks cimport MOST10
 
 from mexcfast.errors import BookError, FrameError
 
@@ -120,9 +122,14 @@ cdef class OrderBook(Book):
         """
         self._note(APPLIED_FRAME, frame, ts_recv_ns)
         cdef Message m = self._message()
-        m.decode_object(frame)
-        if m.tag != TAG_DEPTH:
-            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
+        if type(frame) is bytes and read_shape(m, PyBytes_AS_STRING(frame),
+                                               PyBytes_GET_SIZE(frame)) == 0:
+            m.holder = frame
+        else:
+            m.decode_object(frame)
+            if m.tag != TAG_DEPTH:
+                raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
+            learn_shape(m)
         if m.symbol_size != PyBytes_GET_SIZE(self.name) or memcmp(
                 m.symbol_text, PyBytes_AS_STRING(self.name), m.symbol_size) != 0:
             raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()!r}; "
@@ -239,7 +246,13 @@ cdef class OrderBook(Book):
             self.gaps += 1
             self.state = REPAIRING
             return NEED_REPAIR
-        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
+        if m.brief and self._fits(m):
+            if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
+                raise MemoryError(f"no memory for the book of {self.symbol}")
+            self.put_all(ASK, m.asks, m.n_asks)
+            self.put_all(BID, m.bids, m.n_bids)
+        else:
+            self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
@@ -251,6 +264,12 @@ cdef class OrderBook(Book):
         if self._keep(m, ts_recv_ns) == 0 or first:
             return NEED_SNAPSHOT
         return BUFFERED
+
+    cdef bint _fits(self, Message m) noexcept nogil:
+        """Whether the book's scales take all levels of a brief message as they are."""
+        return (m.finest <= self.price_scale
+                and m.price_bits <= MOST10[self.price_scale - m.coarsest]
+                and m.quantity_bits <= MOST10[self.quantity_scale])
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:

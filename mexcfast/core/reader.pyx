@@ -13,6 +13,7 @@ from mexcfast.core.frame cimport (
     Message, TAG_ACK, TAG_DEPTH, TAG_ERROR, TAG_PONG, TAG_REPLY, TAG_UNKNOWN,
 )
 from mexcfast.core.listener cimport Listener
+from mexcfast.core.shape cimport learn_shape, read_shape
 from mexcfast.core.tap cimport (
     ARBITRATED, BOOK_ATTACHED, BOOK_DETACHED, CALLED, FORGOTTEN, LISTENED, RETURNED, SETTLED, Tap,
     TRUSTED,
@@ -225,7 +226,11 @@ cdef class Reader:
 
     def feed_bytes(self, data, int64_t ts_recv_ns):
         """One whole frame as bytes-like. Faults go to control, as with a socket."""
-        cdef const uint8_t[::1] view = memoryview(data).cast("B")
+        cdef const uint8_t[::1] view
+        if type(data) is bytes:
+            self.feed(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), ts_recv_ns)
+            return
+        view = memoryview(data).cast("B")
         if view.shape[0]:
             self.feed(<const char*>&view[0], view.shape[0], ts_recv_ns)
         else:
@@ -270,9 +275,11 @@ cdef class Reader:
             except FrameError as fault:
                 self.malformed += 1
                 return self._fault(fault, "frame")
-        elif m.parse(text, size):
-            self.malformed += 1
-            return self._fault(m.error(), "frame")
+        elif read_shape(m, text, size):
+            if m.parse(text, size):
+                self.malformed += 1
+                return self._fault(m.error(), "frame")
+            learn_shape(m)
         if m.tag == TAG_DEPTH:
             return self._depth(m, ts_recv_ns)
         return self._event(m, ts_recv_ns)
@@ -294,6 +301,9 @@ cdef class Reader:
             self.unrouted += 1
             return 0
         route.depth_recv_ns = ts_recv_ns
+        if (route.depth_frame_listeners is not None or route.book is None
+                or route.depth_arbiter is not None):
+            m.expand()                # more than a book looks at it
         if route.depth_arbiter is not None and route.depth_arbiter.admit(
                 m, route.depth_path, ts_recv_ns) != NEW:
             self.arbitrated += 1

@@ -143,8 +143,8 @@ cdef class Ring(Tap):
         memcpy(&head[2], &ts_ns, 8)
         self._bytes(self.head, <const char*>head, HEAD)
         self._bytes(self.head + HEAD, text, <uint64_t>size)
-        self.records += 1
-        self.bytes_in += <uint64_t>size
+        self.records = self.records + 1
+        self.bytes_in = self.bytes_in + <uint64_t>size
         store_release(&self.head, self.head + HEAD + <uint64_t>size)
         used = self.head - load_acquire(&self.tail)
         if used > self.peak:
