@@ -546,3 +546,20 @@ def test_every_contract_of_the_venue():
 
     play(script, ping_interval=30, pong_deadline=30, acknowledge_timeout=30,
          budgets={"depth": (100, 0.1), "depth_commits": (100, 0.1)})
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_cancel_that_comes_with_a_loss_is_not_lost(turns):
+    """As when asyncio.run() ends while the venue closes the socket."""
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        connection = pool.connections[0]
+        connection._lose("the test wants it")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connection._task.cancel()
+        done, _ = await asyncio.wait([connection._task], timeout=5)
+        assert done and connection._task.cancelled()
+
+    play(script)
