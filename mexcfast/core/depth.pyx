@@ -109,7 +109,7 @@ cdef class OrderBook(Book):
 
     def expect_snapshot(self):
         """The snapshot has been asked for: INIT becomes SYNCING, so frames are kept from now on."""
-        self._note(EXPECTED, b"", 0)
+        self._note(EXPECTED, b"", -1)
         if self.state == INIT:
             self.state = SYNCING
 
@@ -163,18 +163,18 @@ cdef class OrderBook(Book):
 
     def suspect(self, str why not None):
         """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
-        self._note(SUSPECTED, why, 0)
+        self._note(SUSPECTED, why, -1)
         if self.state != STOPPED:
             self.doubt = why
 
     def trust(self):
         """The stream has spoken, or was shown to have had nothing to say."""
-        self._note(UNSUSPECTED, b"", 0)
+        self._note(UNSUSPECTED, b"", -1)
         self.doubt = None
 
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
-        self._note(RESET, b"", 0)
+        self._note(RESET, b"", -1)
         self.clear_levels()
         self._forget_pending()
         self.version = -1
@@ -188,7 +188,7 @@ cdef class OrderBook(Book):
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
-        self._note(SUSPENDED, b"", 0)
+        self._note(SUSPENDED, b"", -1)
         self._forget_pending()
         self.doubt = None
         if self.state != STOPPED:
@@ -215,7 +215,7 @@ cdef class OrderBook(Book):
 
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
-        self._note(BOOK_STOPPED, b"", 0)
+        self._note(BOOK_STOPPED, b"", -1)
         self._forget_pending()
         self.doubt = None
         self.state = STOPPED
