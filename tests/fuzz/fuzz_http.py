@@ -30,7 +30,8 @@ SEEDS = (
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 )
 PIECES = (b"\r\n", b"\n", b"\r", b"\r\n\r\n", b":", b" ", b"\t", b"\0", b"\x7f", b"\xff", b",",
-          b"0", b"-1", b"99999999999", b"1048577", b"HTTP/1.1 ", b"HTTP/1.0 200 OK\r\n", b"200", b"099",
+          b"0", b"-1", b"99999999999", b"1048577", b"HTTP/1.1 ", b"HTTP/1.0 200 OK\r\n", b"200",
+          b"099",
           b"Content-Length: 3\r\n", b"content-length:0\r\n", b"Transfer-Encoding: chunked\r\n",
           b"Transfer-Encoding: gzip\r\n", b"Content-Encoding: gzip\r\n",
           b"Connection: close\r\n",
