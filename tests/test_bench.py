@@ -185,3 +185,13 @@ def test_the_stored_stream_is_the_stream(tmp_path, monkeypatch):
     for _ in range(2):
         stored = server.stored_stream(30, 20)
         assert (stored.snapshot, stored.frames) == (made.snapshot, made.frames)
+
+
+@pytest.mark.parametrize("more", [[], ["--tls"]], ids=["plain", "tls"])
+def test_orders_are_answered_before_they_are_timed(more):
+    done = subprocess.run([sys.executable, "bench/orders.py", "--requests", "20", "--repeats", "1",
+                           *more], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ),
+                          timeout=300)
+    assert done.returncode == 0, done.stderr
+    for row in ("bare protocol, uvloop", "executor, lane", "orders.submit, aiohttp path"):
+        assert f"| {row} |" in done.stdout
