@@ -412,7 +412,7 @@ def asset(contract: Contract, files: str | os.PathLike[str] | Iterable[str | os.
     are yours. Raises MissingExtra when hftbacktest is not installed.
     """
     try:
-        from hftbacktest import BacktestAsset
+        from hftbacktest import BacktestAsset  # type: ignore  # typed or not, here or not
     except ImportError as fault:
         raise MissingExtra("hftbacktest", str(fault)) from fault
     paths = [files] if isinstance(files, str | os.PathLike) else list(files)
