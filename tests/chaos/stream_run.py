@@ -170,14 +170,14 @@ def break_sync(venue: Exchange, rng: random.Random) -> None:
         venue.faults.hang(path, seconds=rng.uniform(0.1, 0.4))
 
 
-async def live(seed: int) -> tuple[Plan, Judge]:
-    """One life; the judge holds what went wrong."""
+async def live(seed: int, **changes: float) -> tuple[Plan, Judge]:
+    """One life; the judge holds what went wrong. changes: of the client's StreamSettings."""
     plan = Plan.of(seed)
     rng = plan.rng
     limits = Limits(time_scale=SCALE, max_age_seconds=AGE / SCALE if plan.rotates else None,
                     rest_budgets=True)
     settings = {name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}
-    settings |= {"redundancy": plan.redundancy} | (ROTATING if plan.rotates else {})
+    settings |= {"redundancy": plan.redundancy} | (ROTATING if plan.rotates else {}) | changes
     async with Exchange(seed=seed, symbols=SYMBOLS, updates_per_second=plan.rate, levels=60,
                         merge_ms=plan.merge_ms, limits=limits) as venue:
         judge = Judge(venue, plan)
@@ -299,6 +299,7 @@ async def many(seeds: range, at_once: int, *, verbose: bool = False
                     print(*wrong[:20], sep="\n")
 
     loop = asyncio.get_running_loop()
+    await live(0)                                    # what a process opens once is open now
     before = (len(asyncio.all_tasks(loop)), descriptors())
     await asyncio.gather(*(one(seed) for seed in seeds))
     for _ in range(100):                             # sockets close a turn of the loop later
