@@ -170,8 +170,11 @@ def break_sync(venue: Exchange, rng: random.Random) -> None:
         venue.faults.hang(path, seconds=rng.uniform(0.1, 0.4))
 
 
-async def live(seed: int, **changes: float) -> tuple[Plan, Judge]:
-    """One life; the judge holds what went wrong. changes: of the client's StreamSettings."""
+async def live(seed: int, settle: float = SETTLE, **changes: float) -> tuple[Plan, Judge]:
+    """One life; the judge holds what went wrong.
+
+    settle: seconds until all must be well again. changes: of the client's StreamSettings.
+    """
     plan = Plan.of(seed)
     rng = plan.rng
     limits = Limits(time_scale=SCALE, max_age_seconds=AGE / SCALE if plan.rotates else None,
@@ -188,7 +191,7 @@ async def live(seed: int, **changes: float) -> tuple[Plan, Judge]:
             client.market.pool.watch(judge.on_stream_event)
             watching = asyncio.create_task(_watch(client, judge))
             try:
-                await _story(venue, client, judge, plan, rng)
+                await _story(venue, client, judge, plan, settle)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -201,7 +204,8 @@ async def live(seed: int, **changes: float) -> tuple[Plan, Judge]:
 
 
 async def _story(venue: Exchange, client: mx.Client, judge: Judge, plan: Plan,
-                 rng: random.Random) -> None:
+                 settle: float) -> None:
+    rng = plan.rng
     login: asyncio.Task[None] | None = None
     if plan.phase == "logging_in":
         login = asyncio.create_task(client.listen(judge))
@@ -218,7 +222,7 @@ async def _story(venue: Exchange, client: mx.Client, judge: Judge, plan: Plan,
         await asyncio.sleep(rng.uniform(0.02, 0.1))
         spoil(venue, plan)
     else:
-        await _until_live(client, judge)
+        await _until_live(client, judge, settle)
         await asyncio.sleep(rng.uniform(0.1, 0.5))
         if plan.phase == "repairing":
             break_sync(venue, rng)
@@ -229,23 +233,25 @@ async def _story(venue: Exchange, client: mx.Client, judge: Judge, plan: Plan,
         spoil(venue, plan, times=rng.randint(1, 3))
     await asyncio.sleep(rng.uniform(0.5, 1.5))
     venue.faults.clear()
-    await _until_live(client, judge)
+    await _until_live(client, judge, settle)
     if login is not None:
-        await asyncio.wait_for(login, SETTLE)
-    before = judge.frames
-    async with asyncio.timeout(SETTLE):
-        while judge.frames < before + 3:             # and they move on
-            await asyncio.sleep(TICK)
+        await asyncio.wait_for(login, settle)
+    before, ends = judge.frames, time.monotonic() + settle
+    while judge.frames < before + 3:                 # and they move on
+        if time.monotonic() > ends:
+            judge.wrong.append(f"no frame for {settle:g} s")
+            break
+        await asyncio.sleep(TICK)
     for book in list(client.market.books.values()):
         if book.is_live:
             judge.compare(book)
 
 
-async def _until_live(client: mx.Client, judge: Judge) -> None:
-    ends = time.monotonic() + SETTLE
+async def _until_live(client: mx.Client, judge: Judge, settle: float) -> None:
+    ends = time.monotonic() + settle
     while not all(book.is_live for book in client.market.books.values()):
         if time.monotonic() > ends:
-            judge.wrong.append(f"not all LIVE after {SETTLE:g} s: "
+            judge.wrong.append(f"not all LIVE after {settle:g} s: "
                                f"{list(client.market.books.values())}")
             return
         await asyncio.sleep(TICK)

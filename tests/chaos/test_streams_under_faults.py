@@ -35,8 +35,9 @@ def of_kind(phase: str, kind: str) -> int:
 
 def test_a_client_that_trusts_silence_is_found_out() -> None:
     """Without pong deadline and silence clocks a half-open socket leaves books LIVE and old."""
-    plan, judge = mx.run(live(of_kind("live", "half_open"), ping_interval=30.0, pong_deadline=60.0,
-                              silence_scale=1000.0, late_pong=60.0, lateness_limit=600.0))
+    plan, judge = mx.run(live(
+        of_kind("live", "half_open"), settle=3.0, ping_interval=30.0, pong_deadline=60.0,
+        silence_scale=1000.0, late_pong=60.0, lateness_limit=600.0))
     assert plan.kind == "half_open"
     assert any("says LIVE" in wrong for wrong in judge.wrong), judge.wrong
 
