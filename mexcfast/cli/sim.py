@@ -171,7 +171,7 @@ class ChildExchange:
         assert self._process is not None
         return self._process.pid
 
-    async def control(self, path: str, **body: Any) -> Any:
+    async def control(self, path: str, /, **body: Any) -> Any:
         """One request to the control endpoint: POST when there is a body, else GET."""
         assert self._session is not None
         url = f"{self.rest_url}/sim/{path}"
