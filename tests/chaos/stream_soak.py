@@ -32,6 +32,9 @@ from mexcfast.sim.faults import ANSWER_KINDS, BOOK_KINDS, FRAME_KINDS, SOCKET_KI
 
 SYMBOLS = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT")
 KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *BOOK_KINDS, *ANSWER_KINDS, *VENUE_KINDS)
+#: The client leaves an exchange whose firewall answers alone for minutes, days on this scale: such
+#: faults (html) come this seldom.
+FIREWALL_SHARE = 1 / 400
 EVERY = 10.0                  # seconds between two rows
 DAY = 60.0                    # seconds that stand for the life of a socket
 COLUMNS = ("seconds", "memory_kb", "tasks", "descriptors", "rotations", "faults", "frames",
@@ -60,7 +63,9 @@ def memory_kb() -> int:
 
 def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
     """Any kind with parameters that keep the exchange in reach."""
-    kind = rng.choice(KINDS)
+    kind = rng.choice([each for each in KINDS if each != "html"])
+    if rng.random() < FIREWALL_SHARE:
+        kind = "html"
     symbol = rng.choice(SYMBOLS)
     if kind in (*FRAME_KINDS, *SOCKET_KINDS, *BOOK_KINDS):
         body: dict[str, object] = {"symbol": symbol}
@@ -81,7 +86,7 @@ def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
     elif kind == "maintenance":
         body = {"code": rng.choice((500, 801)), "seconds": round(rng.uniform(0.5, 3), 3)}
     else:
-        body = {"seconds": round(rng.uniform(0.5, 3), 3), "how": "403"}
+        body = {"seconds": round(rng.uniform(0.5, 3), 3), "how": "refuse"}
     return kind, body
 
 
