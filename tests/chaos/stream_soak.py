@@ -24,6 +24,7 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import aiohttp
 import mexcfast as mx
 from mexcfast.cli.sim import ChildExchange
 from mexcfast.core.depth import OrderBook, State
@@ -35,6 +36,7 @@ KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *BOOK_KINDS, *ANSWER_KINDS, *VENUE_KINDS)
 #: The client leaves an exchange whose firewall answers alone for minutes, days on this scale: such
 #: faults (html) come this seldom.
 FIREWALL_SHARE = 1 / 400
+UNREACHABLE = (MexcfastError, aiohttp.ClientError, OSError, ValueError)
 EVERY = 10.0                  # seconds between two rows
 DAY = 60.0                    # seconds that stand for the life of a socket
 COLUMNS = ("seconds", "memory_kb", "tasks", "descriptors", "rotations", "faults", "frames",
@@ -95,7 +97,7 @@ async def compare(venue: ChildExchange, book: OrderBook) -> int | None:
     version, levels, unit = book.version, book.exact(), Decimal(1).scaleb(-book.price_scale)
     try:
         truth = await venue.control(f"book/{book.symbol}?version={version}")
-    except (MexcfastError, OSError, ValueError):
+    except UNREACHABLE:
         return None
     wrong = 0
     for mine, side in zip(levels, (truth["bids"], truth["asks"]), strict=True):
@@ -129,7 +131,7 @@ async def soak(minutes: float, seed: int, out: Path) -> int:
             try:
                 await venue.control("faults", kind=kind, **body)
                 faults[kind] += 1
-            except (MexcfastError, OSError, ValueError):
+            except UNREACHABLE:
                 pass                              # banned: the control address is closed as well
             if now < next_row:
                 continue
