@@ -25,11 +25,14 @@ import random
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import mexcfast as mx
 from mexcfast.core.depth import OrderBook, State
+from mexcfast.net import executor
 from mexcfast.sim import Exchange
 from mexcfast.sim.faults import ANSWER_KINDS, BOOK_KINDS, FRAME_KINDS, SOCKET_KINDS, VENUE_KINDS
 from mexcfast.sim.settings import Limits
@@ -43,6 +46,7 @@ TICK = 0.02                   # seconds between two looks of the judge
 #: for a judge, a client and an exchange that share one loop.
 PING, PONG = 0.4, 0.4
 BOUND = PING + PONG + 0.1 + PING
+STALL = 5.0                   # a loaded machine may stop this process for a while
 SAMPLE = 23                   # every so many-th LIVE book is compared level by level
 SETTLE = 25.0                 # seconds until all is well again
 
@@ -170,6 +174,18 @@ def break_sync(venue: Exchange, rng: random.Random) -> None:
         venue.faults.hang(path, seconds=rng.uniform(0.1, 0.4))
 
 
+@contextmanager
+def scaled_pauses() -> Iterator[None]:
+    """The client leaves an exchange whose firewall answers alone for minutes: scaled like the rest."""
+    before = dict(executor.PAUSES)
+    executor.PAUSES.update({name: (round(first * SCALE), round(longest * SCALE))
+                            for name, (first, longest) in before.items()})
+    try:
+        yield
+    finally:
+        executor.PAUSES.update(before)
+
+
 async def live(seed: int, settle: float = SETTLE, **changes: float) -> tuple[Plan, Judge]:
     """One life; the judge holds what went wrong.
 
@@ -178,7 +194,7 @@ async def live(seed: int, settle: float = SETTLE, **changes: float) -> tuple[Pla
     plan = Plan.of(seed)
     rng = plan.rng
     limits = Limits(time_scale=SCALE, max_age_seconds=AGE / SCALE if plan.rotates else None,
-                    rest_budgets=True)
+                    no_ping_seconds=STALL / SCALE, no_subscription_seconds=STALL / SCALE)
     settings = {name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}
     settings |= {"redundancy": plan.redundancy} | (ROTATING if plan.rotates else {}) | changes
     async with Exchange(seed=seed, symbols=SYMBOLS, updates_per_second=plan.rate, levels=60,
@@ -305,9 +321,10 @@ async def many(seeds: range, at_once: int, *, verbose: bool = False
                     print(*wrong[:20], sep="\n")
 
     loop = asyncio.get_running_loop()
-    await live(0)                                    # what a process opens once is open now
-    before = (len(asyncio.all_tasks(loop)), descriptors())
-    await asyncio.gather(*(one(seed) for seed in seeds))
+    with scaled_pauses():
+        await live(0)                                # what a process opens once is open now
+        before = (len(asyncio.all_tasks(loop)), descriptors())
+        await asyncio.gather(*(one(seed) for seed in seeds))
     for _ in range(100):                             # sockets close a turn of the loop later
         after = (len(asyncio.all_tasks(loop)), descriptors())
         if after[0] <= before[0] and after[1] <= before[1]:

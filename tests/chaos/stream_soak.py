@@ -29,15 +29,15 @@ import mexcfast as mx
 from mexcfast.cli.sim import ChildExchange
 from mexcfast.core.depth import OrderBook, State
 from mexcfast.errors import MexcfastError
+from mexcfast.net import executor
 from mexcfast.sim.faults import ANSWER_KINDS, BOOK_KINDS, FRAME_KINDS, SOCKET_KINDS, VENUE_KINDS
 
 SYMBOLS = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT")
 KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *BOOK_KINDS, *ANSWER_KINDS, *VENUE_KINDS)
-#: The client leaves an exchange whose firewall answers alone for minutes, days on this scale: such
-#: faults (html) come this seldom.
-FIREWALL_SHARE = 1 / 400
 UNREACHABLE = (MexcfastError, aiohttp.ClientError, OSError, ValueError)
 EVERY = 10.0                  # seconds between two rows
+#: first and longest pause after an answer of the firewall: minutes in a life of a day
+FIREWALL_MS = (1_000, 10_000)
 DAY = 60.0                    # seconds that stand for the life of a socket
 COLUMNS = ("seconds", "memory_kb", "tasks", "descriptors", "rotations", "faults", "frames",
            "compared", "divergences")
@@ -65,9 +65,7 @@ def memory_kb() -> int:
 
 def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
     """Any kind with parameters that keep the exchange in reach."""
-    kind = rng.choice([each for each in KINDS if each != "html"])
-    if rng.random() < FIREWALL_SHARE:
-        kind = "html"
+    kind = rng.choice(KINDS)
     symbol = rng.choice(SYMBOLS)
     if kind in (*FRAME_KINDS, *SOCKET_KINDS, *BOOK_KINDS):
         body: dict[str, object] = {"symbol": symbol}
@@ -88,7 +86,7 @@ def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
     elif kind == "maintenance":
         body = {"code": rng.choice((500, 801)), "seconds": round(rng.uniform(0.5, 3), 3)}
     else:
-        body = {"seconds": round(rng.uniform(0.5, 3), 3), "how": "refuse"}
+        body = {"seconds": round(rng.uniform(0.5, 3), 3), "how": rng.choice(("403", "refuse"))}
     return kind, body
 
 
@@ -119,6 +117,7 @@ async def soak(minutes: float, seed: int, out: Path) -> int:
     watcher = Watcher()
     async with (ChildExchange(symbols=SYMBOLS, seed=seed, rate=50, merge_ms=50) as venue,
                 mx.Client(venue.rest_url, streams=settings) as client):
+        executor.PAUSES["edge"] = FIREWALL_MS
         client.market.pool.watch(watcher.note)
         client.subscribe(watcher, [topic for symbol in SYMBOLS for topic in (
             mx.topics.depth(symbol), mx.topics.deals(symbol))])
