@@ -1,4 +1,4 @@
-"""Seeded lives of a client whose exchange fails at a chosen phase; what must hold is checked all along.
+"""Seeded lives of a client whose exchange fails at a chosen phase, judged all along.
 
     python tests/chaos/stream_run.py --seeds 1000 [--first 1] [--at-once 16]
     python tests/chaos/stream_run.py --seeds 1 --first 4711        one plan again, with its log
@@ -176,7 +176,7 @@ def break_sync(venue: Exchange, rng: random.Random) -> None:
 
 @contextmanager
 def scaled_pauses() -> Iterator[None]:
-    """The client leaves an exchange whose firewall answers alone for minutes: scaled like the rest."""
+    """An exchange whose firewall answers is left alone for minutes: scaled like the rest."""
     before = dict(executor.PAUSES)
     executor.PAUSES.update({name: (round(first * SCALE), round(longest * SCALE))
                             for name, (first, longest) in before.items()})
@@ -192,7 +192,6 @@ async def live(seed: int, settle: float = SETTLE, **changes: float) -> tuple[Pla
     settle: seconds until all must be well again. changes: of the client's StreamSettings.
     """
     plan = Plan.of(seed)
-    rng = plan.rng
     limits = Limits(time_scale=SCALE, max_age_seconds=AGE / SCALE if plan.rotates else None,
                     no_ping_seconds=STALL / SCALE, no_subscription_seconds=STALL / SCALE)
     settings = {name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}

@@ -5,8 +5,8 @@
 The exchange runs in a process of its own; here is only the client. Its sockets live for a minute,
 which stands for a day. Every few seconds one fault of any kind strikes. Every ten seconds memory,
 tasks and descriptors are written down, and each LIVE book is compared with the exchange's book at
-its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a book ever differed, when a
-frame moved a book that was not LIVE, or when memory, tasks or descriptors grew.
+its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a book ever differed,
+when a frame moved a book that was not LIVE, or when memory, tasks or descriptors grew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
+
 import mexcfast as mx
 from mexcfast.cli.sim import ChildExchange
 from mexcfast.core.depth import OrderBook, State
@@ -74,7 +75,7 @@ def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
         if kind in ("snapshot_lag", "version_gap"):
             body["versions"] = rng.randint(1, 200)
     elif kind in ANSWER_KINDS:
-        body = {"path": rng.choice(("depth_commits/" + symbol + "/1000", "contract/depth/" + symbol))}
+        body = {"path": rng.choice((f"depth_commits/{symbol}/1000", f"contract/depth/{symbol}"))}
         if kind == "http_status":
             body["status"] = rng.choice((500, 502, 503, 504))
         if kind == "hang":

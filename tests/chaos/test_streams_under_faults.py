@@ -1,4 +1,4 @@
-"""Every kind of fault at every phase of a client's life, and proof that the judge sees what is wrong.
+"""Every kind of fault at every phase of a client's life; proof that the judge sees what is wrong.
 
 Many more plans, and one plan again: python tests/chaos/stream_run.py --help
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 
-import mexcfast as mx
 import pytest
+
+import mexcfast as mx
 from chaos.stream_run import KINDS, PHASES, Judge, Plan, live, many
 from mexcfast.core.depth import OrderBook
 from mexcfast.sim import Exchange
