@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.account import CHANNELS, AccountState, Mirror
+from mexcfast.core.arbiter import PathCounts
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import (
     Deals,
@@ -26,17 +27,21 @@ from mexcfast.core.intent import RiskLimits
 from mexcfast.core.journal import fingerprint
 from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.listener import Listener
-from mexcfast.core.rest import LIVE, Endpoint
+from mexcfast.core.rest import LIVE, Endpoint, find
 from mexcfast.core.sign import Signer
+from mexcfast.core.startup import Startup
+from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
-from mexcfast.feeds import BookFeed, EventFeed
+from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
+from mexcfast.net.audit import Audit
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.executor import Executor
+from mexcfast.net.heart import Heart, check_socket_path
 from mexcfast.net.journal import Journal
 from mexcfast.net.killswitch import KillSwitch
 from mexcfast.net.market_api import MarketApi
@@ -46,70 +51,115 @@ from mexcfast.net.positions_api import PositionsApi
 from mexcfast.net.private import Channels, PrivateStream
 from mexcfast.net.reconcile import AccountSettings, Reconciler
 
+if TYPE_CHECKING:
+    from mexcfast.tape.recorder import Recorder
+
 KEY_VARIABLE = "MEXC_API_KEY"
 SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
 
 
 class MarketData:
-    """Public streams of one endpoint.
+    """Public streams of one endpoint, or of a recording.
 
     Every method returns at once; the subscription starts when the result is awaited or iterated.
     Contracts are named as the venue does, for example BTC_USDT; ValueError otherwise.
+    slow and bound: what happens when the consumer is slower than the market, see mexcfast.feeds.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Streams) -> None:
+        self.pool: Any = pool             # net/pool.Pool, or what a replay has in its place
+        self.streams = pool
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, *, slow: Slow = "latest", bound: int = 1024) -> BookFeed:
         """The order book: `await` for a LIVE one, `async for` for every change."""
-        return BookFeed(self.pool, self.pool.depth_topic(symbol) or topic.depth(symbol))
+        where = self.streams.depth_topic(symbol) or topic.depth(symbol)
+        return BookFeed(self.streams, where, slow, bound)
 
-    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024) -> EventFeed[Deals]:
+    def deals(self, symbol: str, *, every: bool = False, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Deals]:
         """Trades; every: each on its own instead of merged."""
-        return EventFeed(self.pool, topic.deals(symbol, False if every else None), bound)
+        return EventFeed(self.streams, topic.deals(symbol, False if every else None), bound, slow)
 
-    def tickers(self, *, bound: int = 16) -> EventFeed[Tickers]:
+    def tickers(self, *, bound: int = 16, slow: Slow = "drop") -> EventFeed[Tickers]:
         """All contracts' tickers, about once a second."""
-        return EventFeed(self.pool, topic.tickers(), bound)
+        return EventFeed(self.streams, topic.tickers(), bound, slow)
 
-    def ticker(self, symbol: str, *, bound: int = 1024) -> EventFeed[Ticker]:
+    def ticker(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop") -> EventFeed[Ticker]:
         """One contract's ticker."""
-        return EventFeed(self.pool, topic.ticker(symbol), bound)
+        return EventFeed(self.streams, topic.ticker(symbol), bound, slow)
 
-    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024) -> EventFeed[DepthFull]:
+    def top(self, symbol: str, limit: int = 20, *, bound: int = 1024, slow: Slow = "drop"
+            ) -> EventFeed[DepthFull]:
         """The top 5, 10 or 20 levels, whole each time, without a book to keep."""
-        return EventFeed(self.pool, topic.depth_full(symbol, limit), bound)
+        return EventFeed(self.streams, topic.depth_full(symbol, limit), bound, slow)
 
-    def kline(self, symbol: str, interval: str, *, bound: int = 1024) -> EventFeed[Kline]:
+    def kline(self, symbol: str, interval: str, *, bound: int = 1024, slow: Slow = "drop"
+              ) -> EventFeed[Kline]:
         """Candles; intervals as in core/topics.INTERVALS."""
-        return EventFeed(self.pool, topic.kline(symbol, interval), bound)
+        return EventFeed(self.streams, topic.kline(symbol, interval), bound, slow)
 
-    def funding_rate(self, symbol: str, *, bound: int = 1024) -> EventFeed[FundingRate]:
+    def funding_rate(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                     ) -> EventFeed[FundingRate]:
         """Funding rate."""
-        return EventFeed(self.pool, topic.funding_rate(symbol), bound)
+        return EventFeed(self.streams, topic.funding_rate(symbol), bound, slow)
 
-    def index_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[IndexPrice]:
+    def index_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                    ) -> EventFeed[IndexPrice]:
         """Index price."""
-        return EventFeed(self.pool, topic.index_price(symbol), bound)
+        return EventFeed(self.streams, topic.index_price(symbol), bound, slow)
 
-    def fair_price(self, symbol: str, *, bound: int = 1024) -> EventFeed[FairPrice]:
+    def fair_price(self, symbol: str, *, bound: int = 1024, slow: Slow = "drop"
+                   ) -> EventFeed[FairPrice]:
         """Fair (mark) price."""
-        return EventFeed(self.pool, topic.fair_price(symbol), bound)
+        return EventFeed(self.streams, topic.fair_price(symbol), bound, slow)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
-        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics."""
+    def stream_events(self, *, bound: int = 1024, slow: Slow = "drop"
+                      ) -> CallbackFeed[StreamEvent]:
+        """What happens to sockets, topics and books: mexcfast.core.stream_events."""
+        return CallbackFeed("stream events", self.streams.watch, self.streams, bound, slow)
+
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], *,
+                  redundancy: int | None = None, priority: int = 0) -> None:
+        """Call a listener for each frame, with no queue in between. Made by mexcfast.topics.
+
+        redundancy: sockets that carry each topic, the first arrival of each event wins; None: as
+        in StreamSettings. priority: books with a lower one are started and mended first, equal
+        ones in the order given. Neither means anything to a replay.
+        """
+        more: dict[str, int] = {"priority": priority} if priority else {}
+        if redundancy is not None:
+            more["redundancy"] = redundancy
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.subscribe(listener, each)
+            self.pool.subscribe(listener, each, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
         """Undo subscribe."""
         for each in [topics] if isinstance(topics, Topic) else topics:
-            self.pool.unsubscribe(listener, each)
+            self.streams.unsubscribe(listener, each)
 
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """The books kept now, by contract."""
-        return self.pool.books
+        return self.streams.books
+
+    @property
+    def startup(self) -> Startup:
+        """How many books are LIVE now, and an estimate of the seconds until all are."""
+        found: Startup = self.pool.startup
+        return found
+
+    def watch(self, callback: Callable[[StreamEvent], object]) -> Callable[[], None]:
+        """Call back with everything that happens to streams and books (core/stream_events).
+
+        Returns a function that ends it. A listener's on_stream_event gets what concerns it.
+        """
+        end: Callable[[], None] = self.pool.watch(callback)
+        return end
+
+    def lateness(self, topic: Topic) -> dict[str, PathCounts]:
+        """Per socket of a redundant topic: events brought first, copies and how late they came."""
+        found: dict[str, PathCounts] = self.pool.lateness(topic)
+        return found
 
 
 class Trader:
@@ -120,7 +170,8 @@ class Trader:
                  account: AccountSettings | None = None) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
-            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings)
+            self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
+                                        notices=pool.notices)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts)
@@ -221,7 +272,10 @@ class Client:
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
         self._executor = Executor(self.endpoint, signer, self._clock)
-        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams)
+        windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
+        self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
+                          budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)
+                                   for name, (count, window_ms) in windows.items()})
         self.market = MarketData(self._pool)
         self.market_api = MarketApi(self._executor)
         if journal is not None and not isinstance(journal, Journal):
@@ -229,8 +283,11 @@ class Client:
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
                              account)
         self._is_started = False
+        self._heart: Heart | None = None
         self.kill_switch = self._make_kill_switch(
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
+        self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
+        self._recorder: Recorder | None = None
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -258,6 +315,39 @@ class Client:
         orders.on_change.append(switch.count_fills(orders.contracts))
         return switch
 
+    async def watchdog(self, path: str | os.PathLike[str] | None = None, *,
+                       silence_ms: int = 5000, keys_file: str | os.PathLike[str] | None = None,
+                       cancel_on_exit: bool = False, start: bool = True,
+                       trip_when_lost: bool = False) -> Heart:
+        """Have a separate process cancel everything when this one dies or hangs.
+
+        Returns when it watches. path: its socket, beside the journal by default; start: start one
+        when none answers there. It takes its keys from MEXC_WATCHDOG_API_KEY and _SECRET, else from
+        MEXC_API_KEY and _SECRET, or from keys_file (mode 0600): keys of this client's account.
+        close() says goodbye, so that nothing is cancelled unless cancel_on_exit; leaving the
+        `async with` block by an exception does not. Raises ConfigError. docs/kill_switch.md.
+        """
+        from mexcfast.watchdog import arguments_for  # the process's own room: rarely needed
+
+        journal = self.orders.journal
+        if path is None and journal is None:
+            raise ConfigError("path is None and there is no journal; allowed: a path for the "
+                              "watchdog's socket")
+        if self._heart is not None:
+            raise ConfigError("a watchdog is watching already")
+        text = check_socket_path(f"{journal.path}.watchdog" if path is None and journal is not None
+                                 else path or "")
+        arguments = arguments_for(
+            self.endpoint, text, journal=None if journal is None else journal.path,
+            silence_ms=silence_ms, settings=self.kill_switch.settings, keys_file=keys_file,
+            cancel_on_exit=cancel_on_exit)
+        heart = Heart(text, fingerprint(self._executor.access_key), self.kill_switch,
+                      silence_ms=silence_ms, arguments=arguments if start else None,
+                      trip_when_lost=trip_when_lost)
+        await heart.start()
+        self._heart = heart
+        return heart
+
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.rest_url}>"
 
@@ -267,14 +357,38 @@ class Client:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        await self.close()
+        # A strategy that fell over has not ended as it wanted to: the watchdog shall act.
+        await self._close(goodbye=kind is None or not issubclass(kind, Exception))
 
     async def close(self) -> None:
         """Close every socket and connection. Open orders stay open."""
+        await self._close(goodbye=True)
+
+    async def _close(self, *, goodbye: bool) -> None:
+        if self._heart is not None:
+            heart, self._heart = self._heart, None
+            await heart.close(goodbye=goodbye)
         await self.kill_switch.close()
         await self.trader.close()
+        await self.audit.close()
         await self._pool.close()
+        if self._recorder is not None:
+            await self._recorder.stop()
         await self._executor.close()
+
+    def record(self, directory: str | os.PathLike[str], **settings: Any) -> Recorder:
+        """Write all that the sockets receive to files in a directory, until stop() or close().
+
+        settings: fields of mexcfast.tape.TapeSettings, for example private=True. Play it with
+        mexcfast.Replay(directory). Raises TapeError when the directory cannot be written,
+        ConfigError for settings out of range or when a recording runs already.
+        """
+        from mexcfast.tape.recorder import Recorder, TapeSettings
+
+        recorder = Recorder(directory, self.endpoint.ws_url, TapeSettings(**settings))
+        recorder.start(self._pool, self._executor, self.trader.stream)
+        self._recorder = recorder
+        return recorder
 
     async def _fetch(self, name: str, symbol: str) -> bytes:
         # depth without a limit: up to 1500 levels a side, 1000 would cut the tail off (10.1)
@@ -305,9 +419,9 @@ class Client:
         """Positions, leverage, margin over REST."""
         return self.trader.positions
 
-    def book(self, symbol: str) -> BookFeed:
+    def book(self, symbol: str, **more: Any) -> BookFeed:
         """MarketData.book"""
-        return self.market.book(symbol)
+        return self.market.book(symbol, **more)
 
     def deals(self, symbol: str, **more: Any) -> EventFeed[Deals]:
         """MarketData.deals"""
@@ -321,9 +435,27 @@ class Client:
         """MarketData.ticker"""
         return self.market.ticker(symbol, **more)
 
-    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+    def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], **more: Any) -> None:
         """MarketData.subscribe"""
-        self.market.subscribe(listener, topics)
+        self.market.subscribe(listener, topics, **more)
+
+    def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
+        """MarketData.unsubscribe"""
+        self.market.unsubscribe(listener, topics)
+
+    def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
+        """MarketData.stream_events"""
+        return self.market.stream_events(**more)
+
+    def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
+                       slow: Slow = "error") -> PrivateFeed:
+        """Own order, fill, position, asset and risk events; the first step logs in.
+
+        channels: as in Trader.listen. Raises what it does, when iterated. slow: an own event that
+        is dropped may be a fill, so the default is "error".
+        """
+        return PrivateFeed(lambda bell: self.trader.listen(bell, channels), self.trader.forget,
+                           self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
         """Trader.listen"""

@@ -9,7 +9,10 @@
     ├── NotReady                trading was asked for before earlier orders were settled
     ├── KillSwitchTripped       the kill switch refuses what adds risk until it is reset by hand
     ├── JournalError            the journal of orders cannot be read, written or trusted
+    ├── TapeError               a recording cannot be read or written
+    ├── SlowConsumer            a feed's consumer fell behind its bound and asked to be told
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
+    ├── MissingExtra            a framework an adapter needs is not installed (also an ImportError)
     │   the venue's answer
     ├── VenueError              base of all of them: .code .message .announcement
     │   ├── AuthenticationError     key missing, unknown or expired, futures not activated
@@ -66,6 +69,7 @@ __all__ = [
     "LimitExceeded",
     "MaintenanceError",
     "MexcfastError",
+    "MissingExtra",
     "NetworkError",
     "NotFound",
     "NotReady",
@@ -76,7 +80,9 @@ __all__ = [
     "RateLimited",
     "RequestTimeout",
     "SignatureError",
+    "SlowConsumer",
     "SymbolError",
+    "TapeError",
     "VenueError",
     "VenueFault",
     "venue_error",
@@ -200,10 +206,51 @@ class JournalError(MexcfastError):
                "doubt.")
 
 
+class TapeError(MexcfastError, ValueError):
+    """A recording cannot be read or written. Names the file and the reason."""
+
+    _advice = "Name a tape, or a directory that can be written."
+
+
+class SlowConsumer(MexcfastError):
+    """The consumer of a feed with slow="error" is too far behind; the feed has ended.
+
+    feed: what it was reading; bound: what was allowed; behind: how much waited, at least.
+    """
+
+    _advice = "Do less in the loop, raise bound, or choose slow=\"drop\" or \"latest\"."
+
+    def __init__(self, feed: str, bound: int, behind: int) -> None:
+        super().__init__(feed, bound, behind)
+        self.feed = feed
+        self.bound = bound
+        self.behind = behind
+
+    def __str__(self) -> str:
+        return f"the consumer of {self.feed} is {self.behind} behind; allowed: {self.bound}"
+
+
 class BookError(MexcfastError, ValueError):
     """A book was given or asked for what is not its own. Names what was given and is allowed."""
 
     _advice = "Use one kind of depth and one book for a contract."
+
+
+class MissingExtra(MexcfastError, ImportError):
+    """A framework an adapter needs is not installed. Names the extra that brings it.
+
+    extra: its name in mexcfast[...]; reason: what the import said.
+    """
+
+    _advice = "Install the extra the message names into the same environment."
+
+    def __init__(self, extra: str, reason: str) -> None:
+        super().__init__(extra, reason)
+        self.extra = extra
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"pip install 'mexcfast[{self.extra}]': {self.reason}"
 
 
 class FrameError(MexcfastError, ValueError):

@@ -18,7 +18,7 @@ import setuptools
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "mexcfast" / "core"
-HOT = ("ticks", "scan", "frame", "side", "book", "depth", "sign", "http1")
+HOT = ("ticks", "scan", "frame", "shape", "side", "book", "depth", "sign", "http1")
 FUNCTION = re.compile(
     r"^( *)c?p?def (?:inline )?[^=\n]*?(\w+)\((?:[^()]|\([^()]*\))*\)([^:\n]*):", re.M)
 LINE = re.compile(r'<pre class="cython line score-(\d+)"[^>]*>(?:<[^>]*>)*\+?(?:<[^>]*>)*(\d+)')
@@ -92,6 +92,8 @@ def test_the_hot_functions_are_among_them():
         "scan": {"scan_string", "scan_number", "scan_value", "scan_nested"},
         "frame": {"parse", "_object", "_rows", "_level", "_levels", "_slot", "_keep", "_check",
                   "_check_depth", "plain_level", "look_up", "number_of"},
+        "shape": {"level_at", "read_levels", "read_integer", "read_symbol", "is_same", "next_piece",
+                  "read_shape", "learn_shape"},
         "side": {"find", "put_level", "side_put", "side_settle", "side_choose", "side_get",
                  "side_reserve", "move_window", "place_of"},
         "book": {"put_all", "prepare", "reserve", "is_crossed", "copy_levels"},

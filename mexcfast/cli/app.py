@@ -59,6 +59,42 @@ def watch(
 
 
 @app.command()
+def record(
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Directory for the files.")] =
+    "tape",
+) -> None:
+    """Record books, trades, tickers and prices of contracts until Ctrl-C."""
+    from mexcfast.cli.record import record as write
+
+    if sim and endpoint:
+        _fail("--sim and --endpoint exclude each other")
+    _finish(run(_quietly(write(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
+                               output=output))))
+
+
+@app.command()
+def replay(
+    path: Annotated[str, typer.Argument(help="A directory with one tape, or one of its files.")],
+    speed: Annotated[float | None, typer.Option(help="1 as recorded, 10 ten times as fast; full "
+                                                "speed if not given.")] = None,
+    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
+    export: Annotated[str | None, typer.Option(help="Also write every public frame as a line "
+                                               "`<ns> <json>` into this new gzip file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON "
+                                          "line.")] = False,
+) -> None:
+    """Play a recording: its books, what it holds, what is missing."""
+    from mexcfast.cli.replay import replay as play
+
+    _finish(run(_quietly(play(path, speed=speed, levels=levels, export=export,
+                              as_json=as_json))))
+
+
+@app.command()
 def sim(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8777,
     symbols: Annotated[str, typer.Option(help="Contracts, comma-separated.")] =
@@ -182,6 +218,15 @@ def trade(
     _finish(run(_quietly(send(symbol, side, quantity, price=price, kind=kind, leverage=leverage,
                               cross=cross, reduce_only=reduce_only, yes=yes, endpoint=endpoint,
                               as_json=as_json))))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True,
+                               "help_option_names": []})
+def watchdog(context: typer.Context) -> None:
+    """Cancel every open order when the bot stops beating; options: --help."""
+    from mexcfast.watchdog import main
+
+    _finish(main(context.args))
 
 
 @app.command()

@@ -157,6 +157,11 @@ cdef class Arbiter:
         for i in range(self.cap):
             self.ring[i].paths &= <uint8_t>~(1 << path)
 
+    def joined_ns(self, int path):
+        """When the path joined, as join() was told."""
+        self._check(path)
+        return self.paths[path].joined_ns
+
     def counts(self, int path):
         """PathCounts of a path since it joined."""
         self._check(path)
@@ -288,7 +293,7 @@ cdef class Arbiter:
             if self.n_lanes == N_LANES:
                 return False
             i = self.n_lanes
-            self.n_lanes += 1
+            self.n_lanes = self.n_lanes + 1
             self.lanes[i].name = name
             self.lanes[i].newest = -1
             memset(self.lanes[i].by_path, 0xFF, sizeof(self.lanes[i].by_path))     # all -1
@@ -405,9 +410,9 @@ cdef class Arbiter:
         for path in range(MAX_PATHS):
             if (self.paths[path].joined and not seen.paths & (1 << path)
                     and self.paths[path].joined_ns <= seen.first_ns):
-                self.paths[path].holes += 1
+                self.paths[path].holes = self.paths[path].holes + 1
         self.oldest = (self.oldest + 1) & (self.cap - 1)
-        self.n -= 1
+        self.n = self.n - 1
 
     cdef void _count_copy(self, int path, int64_t late_ns) noexcept nogil:
         cdef Path* p = &self.paths[path]

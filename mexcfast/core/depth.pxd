@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from mexcfast.core.book cimport Book
 from mexcfast.core.frame cimport Field, Level, Message
+from mexcfast.core.tap cimport Tap
 
 cpdef enum State:
     INIT = 0          # nothing known
@@ -45,18 +46,22 @@ cdef class OrderBook(Book):
         Level* pool
         uint32_t n_pending, cap_pending, n_pool, cap_pool
         Message message                   # for apply() and the loads; made when first used
+        readonly Tap tap                  # told of everything that goes in; None: nobody records
+        readonly uint32_t tap_number      # this book's number on the tape
 
     # A parsed push.depth frame of this symbol. The book is untouched unless APPLIED.
     # Raises FrameError when a level does not fit, MemoryError when memory is short.
     cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
 
     cdef Message _message(self)
+    cdef int _note(self, int kind, object payload, int64_t ts_ns) except -1
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _refuse_reply(self, Message m, str what) except -1
     cdef int _refuse_sides(self, Message m, const Field* members, uint32_t n, str what) except -1
     cdef bint _is_loose(self) noexcept nogil
     cdef Change _replace(self, Message m, int64_t version, int64_t ts_ms,
                          int64_t ts_recv_ns) except? NEED_SNAPSHOT
+    cdef bint _fits(self, Message m) noexcept nogil
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1
     cdef int _commit(self, int64_t end, int64_t ts_ms, int64_t ts_recv_ns) except -1

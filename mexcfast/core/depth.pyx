@@ -29,7 +29,13 @@ from mexcfast.core.frame cimport (
     number_of,
 )
 from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
+from mexcfast.core.shape cimport learn_shape, read_shape
 from mexcfast.core.side cimport ASK, BID
+from mexcfast.core.tap cimport (
+    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPECTED, SUSPENDED, Tap,
+    UNSUSPECTED, VERIFIED,
+)
+from mexcfast.core.ticks cimport MOST10
 
 from mexcfast.errors import BookError, FrameError
 
@@ -103,6 +109,7 @@ cdef class OrderBook(Book):
 
     def expect_snapshot(self):
         """The snapshot has been asked for: INIT becomes SYNCING, so frames are kept from now on."""
+        self._note(EXPECTED, b"", 0)
         if self.state == INIT:
             self.state = SYNCING
 
@@ -113,10 +120,16 @@ cdef class OrderBook(Book):
         Returns a Change; the book is untouched unless APPLIED.
         Raises FrameError on bad bytes, BookError for another channel or symbol.
         """
+        self._note(APPLIED_FRAME, frame, ts_recv_ns)
         cdef Message m = self._message()
-        m.decode_object(frame)
-        if m.tag != TAG_DEPTH:
-            raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
+        if type(frame) is bytes and read_shape(m, PyBytes_AS_STRING(frame),
+                                               PyBytes_GET_SIZE(frame)) == 0:
+            m.holder = frame
+        else:
+            m.decode_object(frame)
+            if m.tag != TAG_DEPTH:
+                raise BookError(f"frame is no push.depth: {m.text[:min(m.size, 40)]!r}")
+            learn_shape(m)
         if m.symbol_size != PyBytes_GET_SIZE(self.name) or memcmp(
                 m.symbol_text, PyBytes_AS_STRING(self.name), m.symbol_size) != 0:
             raise BookError(f"frame is of {m.symbol_text[:m.symbol_size].decode()!r}; "
@@ -131,6 +144,7 @@ cdef class OrderBook(Book):
         book is untouched: ask again); STALE when a LIVE book already contains it.
         Raises FrameError on bad bytes or a refusal of the venue.
         """
+        self._note(SNAPSHOT, data, ts_recv_ns)
         cdef Message m = self._message()
         m.decode_object(data)
         return CHANGES[<int>self._snapshot(m, ts_recv_ns)]
@@ -142,21 +156,25 @@ cdef class OrderBook(Book):
         gap; NEED_SNAPSHOT when they start too late, hold a hole or end too early (the book is
         untouched); STALE when nothing was missing. Raises FrameError as load_snapshot does.
         """
+        self._note(COMMITS, data, ts_recv_ns)
         cdef Message m = self._message()
         m.decode_object(data)
         return CHANGES[<int>self._commits(m, ts_recv_ns)]
 
     def suspect(self, str why not None):
         """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
+        self._note(SUSPECTED, why, 0)
         if self.state != STOPPED:
             self.doubt = why
 
     def trust(self):
         """The stream has spoken, or was shown to have had nothing to say."""
+        self._note(UNSUSPECTED, b"", 0)
         self.doubt = None
 
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
+        self._note(RESET, b"", 0)
         self.clear_levels()
         self._forget_pending()
         self.version = -1
@@ -170,13 +188,34 @@ cdef class OrderBook(Book):
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
+        self._note(SUSPENDED, b"", 0)
         self._forget_pending()
         self.doubt = None
         if self.state != STOPPED:
             self.state = SYNCING
 
+    def verified(self, int64_t ts_ns):
+        """Somebody compared the book with the venue's and found it equal. ts_ns: our wall clock."""
+        self._note(VERIFIED, b"", ts_ns)
+        self.ts_verified_ns = ts_ns
+
+    def record(self, Tap tap):
+        """Tell a tap of everything that goes in from now on; None: nobody.
+
+        Frames are told by the Reader that feeds them.
+        """
+        if tap is not None and tap is not self.tap:
+            self.tap_number = tap.next_book()
+        self.tap = tap
+
+    cdef int _note(self, int kind, object payload, int64_t ts_ns) except -1:
+        if self.tap is not None:
+            self.tap.note(kind, self.tap_number, payload, ts_ns)
+        return 0
+
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
+        self._note(BOOK_STOPPED, b"", 0)
         self._forget_pending()
         self.doubt = None
         self.state = STOPPED
@@ -207,7 +246,13 @@ cdef class OrderBook(Book):
             self.gaps += 1
             self.state = REPAIRING
             return NEED_REPAIR
-        self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
+        if m.brief and self._fits(m):
+            if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
+                raise MemoryError(f"no memory for the book of {self.symbol}")
+            self.put_all(ASK, m.asks, m.n_asks)
+            self.put_all(BID, m.bids, m.n_bids)
+        else:
+            self._apply_levels(m.asks, m.n_asks, m.bids, m.n_bids)
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
@@ -219,6 +264,12 @@ cdef class OrderBook(Book):
         if self._keep(m, ts_recv_ns) == 0 or first:
             return NEED_SNAPSHOT
         return BUFFERED
+
+    cdef bint _fits(self, Message m) noexcept nogil:
+        """Whether the book's scales take all levels of a brief message as they are."""
+        return (m.finest <= self.price_scale
+                and m.price_bits <= MOST10[self.price_scale - m.coarsest]
+                and m.quantity_bits <= MOST10[self.quantity_scale])
 
     cdef int _apply_levels(self, Level* asks, uint32_t n_asks, Level* bids,
                            uint32_t n_bids) except -1:

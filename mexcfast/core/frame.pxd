@@ -1,7 +1,7 @@
 # One venue text -> a tagged Message, owned and reused by its reader. Also reads the REST replies of
 # depth and depth_commits, which have the same members.
 from cython cimport final
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from mexcfast.core.scan cimport Cursor, Value
 
@@ -49,6 +49,26 @@ cdef struct Row:                # one object of `data`; its members end where th
     uint32_t ask
     uint32_t bid
 
+cdef enum:
+    MAX_PIECES = 8              # members that vary in a depth frame, and the text behind the last
+    SHAPE_WORDS = 64            # words of eight bytes around them
+
+cdef struct Piece:              # what stands before one member that varies, and which it is
+    uint32_t first              # index of its first word in a Shape's text
+    uint32_t size               # bytes
+    uint32_t words
+    uint8_t what                # Key; 0 behind the last one
+
+cdef struct Shape:              # core/shape: how this stream's depth frames look
+    uint32_t n                  # 0: not known
+    uint32_t least              # bytes of the shortest text that is looked at
+    uint32_t misses             # frames that look otherwise until another shape is learnt
+    uint32_t symbol_size
+    char symbol[64]             # of the last frame read
+    Piece pieces[MAX_PIECES]
+    uint64_t text[SHAPE_WORDS]  # the pieces, each from a new word on
+    uint64_t mask[SHAPE_WORDS]  # the bits of a word that are text
+
 
 @final
 cdef class Message:
@@ -56,6 +76,7 @@ cdef class Message:
         # All pointers below point into `text` and die with it.
         readonly uint8_t tag
         readonly bint has_rows          # data is a list of objects
+        readonly bint brief             # read by core/shape: no fields, top and rows yet
         const char* text                # the caller's buffer, or `inflated`'s
         Py_ssize_t size
         bytes inflated                  # what a gzip frame held, else None
@@ -73,6 +94,10 @@ cdef class Message:
         readonly int64_t begin, end     # versions merged into this frame; equal for a single one
         readonly bint has_range         # begin came on the wire
         readonly int64_t ts_ms          # venue time, -1 when absent
+        # of a brief one: all prices or-ed, all quantities, the most and fewest decimals of a price
+        int64_t price_bits, quantity_bits
+        int32_t finest, coarsest
+        Shape shape                     # outlives the frame
         # what went wrong
         const char* why
         const char* levels_why          # why asks or bids are no levels
@@ -91,6 +116,8 @@ cdef class Message:
     cdef int decode(self, const char* text, Py_ssize_t size) except -1
     # The same for bytes, any other buffer, or str; keeps what it points into.
     cdef int decode_object(self, object data) except -1
+    # Fields, top and rows of a brief message too. 0, for its text is known to be right.
+    cdef int expand(self) noexcept nogil
     cdef object error(self)             # the FrameError for a failed parse
     cdef Field* find(self, uint32_t row, uint16_t key_id) noexcept nogil   # NULL when absent
 
@@ -109,6 +136,11 @@ cdef class Message:
     cdef int _refuse(self, const char* why, const char* at, const char* key,
                      uint32_t key_size) noexcept nogil
 
+# Past one [price,quantity] or [price,quantity,orders] of plain digits; NULL for other forms.
+# p: at the opening bracket, in a text whose last byte is a closing brace.
+cdef const char* plain_level(const char* p, Level* out) noexcept nogil
+# Room for one more element; 0, or -1 when memory is short.
+cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nogil
 cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil
 # A STRING that is a number becomes NUMBER: 0, else -1.
 cdef int number_of(Value* value) noexcept nogil

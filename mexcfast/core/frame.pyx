@@ -162,7 +162,6 @@ cdef int long_number_of(Value* value) noexcept nogil:
     return 0
 
 
-# Room for one more element; 0, or -1 when memory is short.
 cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nogil:
     cdef uint32_t wanted
     cdef void* moved
@@ -177,7 +176,7 @@ cdef int grow(void** array, uint32_t* cap, uint32_t n, size_t item) noexcept nog
     return 0
 
 
-cdef inline const char* plain_level(const char* p, Level* out) noexcept nogil:
+cdef const char* plain_level(const char* p, Level* out) noexcept nogil:
     """Past one [price,quantity] or [price,quantity,orders] of plain digits; NULL for other forms.
 
     p: at the opening bracket, in a text whose last byte is a closing brace: every loop and step
@@ -282,7 +281,7 @@ cdef class Message:
         self.size = size
         self.n_fields = self.n_top = self.n_asks = self.n_bids = self.n_rows = 0
         self.rows[0].field = self.rows[0].ask = self.rows[0].bid = 0
-        self.has_rows = False
+        self.has_rows = self.brief = False
         self.why = self.levels_why = self.levels_at = self.bad_key = NULL
         self.channel.kind = self.symbol.kind = self.ts.kind = self.data.kind = ABSENT
         memset(self.places, 0, sizeof(self.places))
@@ -304,6 +303,9 @@ cdef class Message:
         if c.p != c.end:
             return self._refuse("more text behind the object", c.p, NULL, 0)
         return self._check()
+
+    cdef int expand(self) noexcept nogil:
+        return self.parse(self.text, self.size) if self.brief else 0
 
     cdef Field* _slot(self, bint is_top) noexcept nogil:
         """Where the next member goes; NULL when memory is short. Its value is read right into it: a

@@ -49,12 +49,14 @@ cdef class Histogram:
         self.least = -1
 
     cdef void add(self, int64_t value_ns) noexcept nogil:
+        cdef int i
         if value_ns < 0:
-            self.negative += 1
+            self.negative = self.negative + 1
             value_ns = 0
-        self.cells[cell_of(value_ns)] += 1
-        self.count += 1
-        self.total += value_ns
+        i = cell_of(value_ns)
+        self.cells[i] = self.cells[i] + 1     # in place it wants the lock in the debug build
+        self.count = self.count + 1
+        self.total = self.total + value_ns
         if value_ns > self.most:
             self.most = value_ns
         if value_ns < self.least or self.least < 0:

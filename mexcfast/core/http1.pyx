@@ -289,9 +289,9 @@ cdef class AnswerReader:
                 size = <Py_ssize_t>min(<int64_t>(self._size - self._at), self._left)
                 if self._chunked:
                     memmove(self._buffer + self._end, self._buffer + self._at, size)
-                self._end += size
-                self._at += size
-                self._left -= size
+                self._end = self._end + size
+                self._at = self._at + size
+                self._left = self._left - size
                 if self._left > 0:
                     return FINE
                 self._state = CHUNK_END if self._chunked else DONE
@@ -301,7 +301,7 @@ cdef class AnswerReader:
                     return FINE
                 if memcmp(self._buffer + self._at, b"\r\n", 2) != 0:
                     return BAD_CHUNK
-                self._at += 2
+                self._at = self._at + 2
                 self._seen = self._at
                 self._state = CHUNK_SIZE
                 continue
@@ -313,7 +313,7 @@ cdef class AnswerReader:
                 size = self._size - self._at
             else:
                 size = end - line
-                self._at += size + 1
+                self._at = self._at + size + 1
                 self._seen = self._at
             if size > LINE_LIMIT:
                 return LONG_LINE

@@ -5,16 +5,19 @@ from mexcfast.core.arbiter cimport Arbiter
 from mexcfast.core.depth cimport Change, OrderBook, State
 from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message
+from mexcfast.core.tap cimport Tap
 
 cdef class Route:
     cdef:
         readonly str symbol            # "" for channels without one
         bytes name                     # symbol in UTF-8
-        public OrderBook book          # None when nobody wants one
+        OrderBook _book                # None when nobody wants one; set it as `book`
+        Reader reader                  # whose route this is
         # Lists of listeners are replaced, never changed: a hook may alter them while one is read.
         dict events                    # tag -> list of listeners with on_event
         dict frame_listeners           # tag -> list of listeners with on_frame
         list depth_frame_listeners     # the same for depth, None when there are none
+        dict heard                     # tag -> list of everybody who listens, for the tape
         readonly dict last_recv_ns     # tag -> wall clock of the last frame, for silence clocks
         readonly int64_t depth_recv_ns  # the same for depth, without an object
         dict arbiters                  # tag -> (Arbiter, our path) of channels that come on
@@ -31,6 +34,8 @@ cdef class Reader:
         Route everything               # the route of ""
         public object control          # net/connection: on_control, on_need, on_trusted, on_fault
         public object on_state         # None, or called (book, old, new) before the listeners are
+        readonly Tap tap               # told of everything that goes in; None: nobody records
+        readonly uint32_t tap_source   # this reader's number on the tape
         readonly int64_t frames        # frames fed
         readonly int64_t bytes_read
         readonly int64_t malformed     # frames refused
@@ -44,6 +49,8 @@ cdef class Reader:
     cdef int _depth(self, Message m, int64_t ts_recv_ns) except -1
     cdef int _event(self, Message m, int64_t ts_recv_ns) except -1
     cdef int _settle(self, OrderBook book, State old, Change change) except -1
+    cdef int _called(self, bytes what) except -1
+    cdef int _returned(self) except -1
     cdef int _fault(self, object fault, str where) except -1
     cdef int _frames_to(self, list listeners, Message m, int64_t ts_recv_ns) except -1
     cdef int _deliver(self, Message m, const char* text, Py_ssize_t size,

@@ -13,6 +13,11 @@ from mexcfast.core.frame cimport (
     Message, TAG_ACK, TAG_DEPTH, TAG_ERROR, TAG_PONG, TAG_REPLY, TAG_UNKNOWN,
 )
 from mexcfast.core.listener cimport Listener
+from mexcfast.core.shape cimport learn_shape, read_shape
+from mexcfast.core.tap cimport (
+    ARBITRATED, BOOK_ATTACHED, BOOK_DETACHED, CALLED, FORGOTTEN, LISTENED, RETURNED, SETTLED, Tap,
+    TRUSTED,
+)
 
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.listener import overrides
@@ -44,20 +49,41 @@ cdef int enlist(dict table, int tag, Listener listener, bint wants) except -1:
 cdef class Route:
     """Where the frames of one contract go."""
 
-    def __init__(self, str symbol not None):
+    def __init__(self, str symbol not None, Reader reader=None):
         self.symbol = symbol
         self.name = symbol.encode()
+        self.reader = reader
         self.events = {}
         self.frame_listeners = {}
+        self.heard = {}
         self.last_recv_ns = {}
+
+    @property
+    def book(self):
+        """The book that this contract's depth frames go into; None when nobody wants one."""
+        return self._book
+
+    @book.setter
+    def book(self, OrderBook book):
+        cdef Tap tap = self.reader.tap if self.reader is not None else None
+        cdef OrderBook old = self._book
+        self._book = book
+        if tap is None:
+            return
+        if old is not None and old is not book:
+            tap.note(BOOK_DETACHED, self.reader.tap_source, self.name)
+        if book is not None:
+            book.record(tap)
+            tap.note(BOOK_ATTACHED, self.reader.tap_source,
+                     f"{book.tap_number} {int(book.strict)} 0 {self.symbol}".encode())
 
     def listeners(self):
         """Everybody who receives something of this contract, each once."""
         found = []
         for some in (*self.frame_listeners.values(), *self.events.values()):
             found += [each for each in some if each not in found]
-        if self.book is not None:
-            found += [each for each in self.book.listeners if each not in found]
+        if self._book is not None:
+            found += [each for each in self._book.listeners if each not in found]
         return found
 
     def arbitrate(self, str channel not None, Arbiter arbiter, int path=0):
@@ -74,8 +100,22 @@ cdef class Route:
             known.pop(TAGS[channel], None)
         else:
             known[TAGS[channel]] = (arbiter, path)
+        if self.reader is not None and self.reader.tap is not None:
+            self.reader.tap.note(ARBITRATED, self.reader.tap_source, self._arbitration(
+                channel, arbiter, path))
         self.arbiters = known or None
         self.depth_arbiter, self.depth_path = known.get(TAG_DEPTH) or (None, 0)
+
+    def _arbitration(self, str channel, Arbiter arbiter, int path):
+        if arbiter is None:
+            return f"{channel} {self.symbol}"
+        return (f"{channel} {self.symbol} {id(arbiter)} {path} {arbiter.joined_ns(path)} "
+                f"{arbiter.capacity} {arbiter.horizon_ns}")
+
+    def arbitrations(self):
+        """What arbitrate() was told, as the tape has it."""
+        return [self._arbitration(CHANNELS[tag].name, arbiter, path)
+                for tag, (arbiter, path) in (self.arbiters or {}).items()]
 
     def forget_receipts(self):
         """Start the silence clocks anew: another socket delivers from now on."""
@@ -103,7 +143,7 @@ cdef class Reader:
         """The Route of a contract, made when first asked for."""
         cdef Route route = self.routes.get(symbol)
         if route is None:
-            route = Route(symbol)
+            route = Route(symbol, self)
             self.routes[symbol] = route
             if 2 * len(self.routes) > len(self.slots):
                 self.mask = 2 * self.mask + 1
@@ -144,7 +184,10 @@ cdef class Reader:
         if channel not in TAGS:
             raise ValueError(f"channel is {channel!r}; allowed: {', '.join(sorted(TAGS))}")
         route = self.route(symbol)
-        if not (channel == "push.depth" and route.book is not None):
+        if self.tap is not None:
+            self.tap.note(LISTENED, self.tap_source, f"{channel} {symbol}".encode())
+        enlist(route.heard, TAGS[channel], listener, True)
+        if not (channel == "push.depth" and route._book is not None):
             enlist(route.events, TAGS[channel], listener, overrides(listener, "on_event"))
         enlist(route.frame_listeners, TAGS[channel], listener, overrides(listener, "on_frame"))
         route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
@@ -152,15 +195,42 @@ cdef class Reader:
     def forget(self, str channel not None, str symbol not None, Listener listener not None):
         """Undo listen; nothing happens when there was none."""
         cdef Route route = self.route(symbol)
-        for table in (route.events, route.frame_listeners):
+        known = TAGS.get(channel) in route.heard
+        for table in (route.events, route.frame_listeners, route.heard):
             left = [each for each in table.pop(TAGS.get(channel), []) if each is not listener]
             if left:
                 table[TAGS[channel]] = left
         route.depth_frame_listeners = route.frame_listeners.get(TAG_DEPTH) or None
+        if self.tap is not None and known and TAGS.get(channel) not in route.heard:
+            self.tap.note(FORGOTTEN, self.tap_source, f"{channel} {symbol}".encode())
+
+    def heard(self):
+        """(channel, symbol) of everything that somebody listens to here."""
+        cdef Route route
+        cdef list found = []
+        for route in self.routes.values():
+            found += [(CHANNELS[tag].name, route.symbol) for tag in route.heard]
+        return found
+
+    def record(self, Tap tap, uint32_t source=0):
+        """Tell a tap of everything that goes in from now on; None: nobody.
+
+        source: this reader's number on the tape.
+        """
+        cdef Route route
+        self.tap = tap
+        self.tap_source = source
+        for route in self.routes.values():
+            if route._book is not None:
+                route._book.record(tap)
 
     def feed_bytes(self, data, int64_t ts_recv_ns):
         """One whole frame as bytes-like. Faults go to control, as with a socket."""
-        cdef const uint8_t[::1] view = memoryview(data).cast("B")
+        cdef const uint8_t[::1] view
+        if type(data) is bytes:
+            self.feed(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), ts_recv_ns)
+            return
+        view = memoryview(data).cast("B")
         if view.shape[0]:
             self.feed(<const char*>&view[0], view.shape[0], ts_recv_ns)
         else:
@@ -168,12 +238,17 @@ cdef class Reader:
 
     def settle(self, OrderBook book not None, State old, Change change):
         """Tell listeners what a loaded snapshot or commits changed. old: the state before."""
+        if self.tap is not None and book.tap is self.tap:
+            self.tap.note(SETTLED, self.tap_source,
+                          f"{book.tap_number} {<int>old} {<int>change}".encode())
         self._settle(book, old, change)
 
     def trust(self, OrderBook book not None):
         """The book is no longer in doubt; listeners see it when it is LIVE."""
+        if self.tap is not None and book.tap is self.tap:
+            self.tap.note(TRUSTED, self.tap_source, str(book.tap_number))
         if book.doubt is not None:
-            book.trust()
+            book.doubt = None
             if book.state == LIVE:
                 self._book_moved(book)
 
@@ -181,6 +256,8 @@ cdef class Reader:
         cdef Message m = self.message
         self.frames += 1
         self.bytes_read += size
+        if self.tap is not None:
+            self.tap.frame(self.tap_source, text, size, ts_recv_ns)
         if m is None:
             return self._deliver(Message(), text, size, ts_recv_ns)    # a hook feeds this reader
         self.message = None
@@ -198,9 +275,11 @@ cdef class Reader:
             except FrameError as fault:
                 self.malformed += 1
                 return self._fault(fault, "frame")
-        elif m.parse(text, size):
-            self.malformed += 1
-            return self._fault(m.error(), "frame")
+        elif read_shape(m, text, size):
+            if m.parse(text, size):
+                self.malformed += 1
+                return self._fault(m.error(), "frame")
+            learn_shape(m)
         if m.tag == TAG_DEPTH:
             return self._depth(m, ts_recv_ns)
         return self._event(m, ts_recv_ns)
@@ -222,6 +301,9 @@ cdef class Reader:
             self.unrouted += 1
             return 0
         route.depth_recv_ns = ts_recv_ns
+        if (route.depth_frame_listeners is not None or route.book is None
+                or route.depth_arbiter is not None):
+            m.expand()                # more than a book looks at it
         if route.depth_arbiter is not None and route.depth_arbiter.admit(
                 m, route.depth_path, ts_recv_ns) != NEW:
             self.arbitrated += 1
@@ -229,7 +311,7 @@ cdef class Reader:
                 return 0
         elif route.depth_frame_listeners is not None:
             self._frames_to(route.depth_frame_listeners, m, ts_recv_ns)
-        book = route.book
+        book = route._book
         if book is None:
             return self._event(m, ts_recv_ns)
         old = book.state
@@ -240,8 +322,10 @@ cdef class Reader:
             self._fault(fault, "book")
             return self._settle(book, old, NEED_SNAPSHOT)     # the frame is lost
         if book.doubt is not None:
-            book.trust()
+            book.doubt = None
+            self._called(b"on_trusted")
             self.control.on_trusted(book)
+            self._returned()
             if change == STALE and book.state == LIVE:
                 return self._book_moved(book)    # nobody was told of it while it was in doubt
         if change == APPLIED and old == LIVE and book.state == LIVE:
@@ -261,10 +345,14 @@ cdef class Reader:
     cdef int _settle(self, OrderBook book, State old, Change change) except -1:
         cdef State new = book.state
         if change == NEED_REPAIR or change == NEED_SNAPSHOT:
+            self._called(b"on_need")
             self.control.on_need(book, change)
+            self._returned()
         if new != old:
             if self.on_state is not None:
+                self._called(b"on_state")
                 self.on_state(book, old, new)
+                self._returned()
             for listener in book.listeners:
                 try:
                     (<Listener>listener).on_book_state(book, old, new)
@@ -283,7 +371,9 @@ cdef class Reader:
             self.unknown += 1
         if is_control:
             event = event_from(m, ts_recv_ns)
+            self._called(b"on_control")
             self.control.on_control(event)
+            self._returned()
         tag = TAG_NUMBERS[0 if m.tag == TAG_REPLY else m.tag]
         while route is not None:
             route.last_recv_ns[tag] = ts_recv_ns
@@ -324,6 +414,17 @@ cdef class Reader:
         part = Message()
         part.decode_object(arbiter.remainder)
         return part
+
+    # What the pool does inside these calls stands between the two on the tape.
+    cdef int _called(self, bytes what) except -1:
+        if self.tap is not None:
+            self.tap.note(CALLED, self.tap_source, what)
+        return 0
+
+    cdef int _returned(self) except -1:
+        if self.tap is not None:
+            self.tap.note(RETURNED, self.tap_source, b"")
+        return 0
 
     cdef int _fault(self, object fault, str where) except -1:
         self.control.on_fault(fault, where)

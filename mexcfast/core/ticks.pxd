@@ -12,6 +12,14 @@ cdef extern from *:
         1000000000LL, 10000000000LL, 100000000000LL, 1000000000000LL, 10000000000000LL,
         100000000000000LL, 1000000000000000LL, 10000000000000000LL, 100000000000000000LL,
         1000000000000000000LL};
+    static const int64_t mexcfast_most10[19] __attribute__((unused)) = {
+        INT64_MAX, INT64_MAX / 10LL, INT64_MAX / 100LL, INT64_MAX / 1000LL, INT64_MAX / 10000LL,
+        INT64_MAX / 100000LL, INT64_MAX / 1000000LL, INT64_MAX / 10000000LL,
+        INT64_MAX / 100000000LL, INT64_MAX / 1000000000LL, INT64_MAX / 10000000000LL,
+        INT64_MAX / 100000000000LL, INT64_MAX / 1000000000000LL, INT64_MAX / 10000000000000LL,
+        INT64_MAX / 100000000000000LL, INT64_MAX / 1000000000000000LL,
+        INT64_MAX / 10000000000000000LL, INT64_MAX / 100000000000000000LL,
+        INT64_MAX / 1000000000000000000LL};
     static const double mexcfast_pow10d[23] __attribute__((unused)) = {
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
         1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -21,6 +29,7 @@ cdef extern from *:
     #endif
     """
     const int64_t* POW10 "mexcfast_pow10"      # 10**0 .. 10**18
+    const int64_t* MOST10 "mexcfast_most10"    # the largest that fits 63 bits times 10**i
     const double* POW10D "mexcfast_pow10d"     # 10**0 .. 10**22, all exact in a double
     int mul_overflows "mexcfast_mul"(int64_t a, int64_t b, int64_t* out) noexcept nogil
     int add_overflows "mexcfast_add"(int64_t a, int64_t b, int64_t* out) noexcept nogil

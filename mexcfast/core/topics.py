@@ -21,6 +21,7 @@ FILTERS = (
 FILTERS_WITHOUT_RULES = ("asset", "adl.level")
 
 PING = b'{"method":"ping"}'
+BARE_LOGIN = b'{"method":"login"}'   # what may be written down of a login: no key, no signature
 
 
 @dataclass(frozen=True, slots=True)

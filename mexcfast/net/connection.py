@@ -1,8 +1,18 @@
 """One socket: opens, logs in, subscribes, pings, and comes back after every loss.
 
-States: CONNECTING -> OPEN -> LOST -> CONNECTING ... -> CLOSED. A topic on it is WAITING (not asked
-for on this socket yet), ASKED (sent, not acknowledged), LIVE (acknowledged or delivering) or
-REFUSED.
+    CONNECTING -> OPEN -> LOST -> CONNECTING ...      close() leads to CLOSED from anywhere
+
+A topic on it:
+
+    state     sent    yes     delivers   refused    no answer           socket lost   due again
+    WAITING   ASKED   -       -          -          -                   -             -
+    ASKED     -       LIVE    LIVE       REFUSED    asked again, then   WAITING       -
+                                                    REFUSED
+    LIVE      ASKED   LIVE    LIVE       REFUSED    -                   WAITING       -
+    REFUSED   -       -       -          -          -                   WAITING       ASKED
+
+ASKED is sent and not acknowledged. A refusal that may pass is due again after a pause that doubles
+(settings.refused_retry); one that names the topic itself wrong waits for the next socket.
 Source: protocol.md 5, 6, 8.
 """
 
@@ -24,38 +34,19 @@ import picows
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Acknowledgement, Event, Pong, RequestError
 from mexcfast.core.listener import Listener
+from mexcfast.core.liveness import SocketHealth
+from mexcfast.core.placement import Load, is_final
 from mexcfast.core.reader import TAGS, Reader
+from mexcfast.core.tap import Kind
 from mexcfast.core.throttle import Window, backoff_ms
-from mexcfast.core.topics import PING, Topic
+from mexcfast.core.topics import BARE_LOGIN, PING, Topic
 from mexcfast.errors import AuthenticationError, MexcfastError
+from mexcfast.net.stream_settings import StreamSettings as StreamSettings
 from mexcfast.net.transport import Stream, open_stream
 
 log = logging.getLogger("mexcfast.net")
 
 SECOND = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """What the sockets obey. Times in seconds. Defaults: protocol.md 5.2 with room to spare."""
-
-    topics_per_socket: int = 30
-    messages_per_second: int = 80          # the venue disconnects above 100
-    ping_interval: float = 15.0
-    pong_deadline: float = 10.0
-    handshake_timeout: float = 10.0
-    acknowledge_timeout: float = 5.0
-    acknowledge_tries: int = 3
-    stable_after: float = 2.0              # a socket this old resets the backoff
-    backoff_cap_ms: int = 30_000
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-                raise ValueError(f"{name} is {value!r}; allowed: a number above 0")
-        if self.topics_per_socket > 30 or self.messages_per_second > 100:
-            raise ValueError("the venue allows 30 topics and 100 messages a second on a socket")
 
 
 class ConnectionState(Enum):
@@ -81,10 +72,12 @@ class Keeper(Protocol):
 
     def on_connection_open(self, connection: Connection) -> None: ...
     def on_connection_lost(self, connection: Connection, why: str) -> None: ...
+    def on_topic_live(self, connection: Connection, topic: Topic) -> None: ...
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None: ...
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None: ...
     def on_state(self, connection: Connection, book: OrderBook, old: State,
                  new: State) -> None: ...
+    def on_trusted(self, connection: Connection, book: OrderBook) -> None: ...
 
 
 @dataclass(slots=True)
@@ -97,14 +90,24 @@ class _Asked:
     tries: int
 
 
+@dataclass(slots=True)
+class _Refusal:
+    """A refused topic that is due again; None: not on this socket."""
+
+    due_ns: int | None
+    times: int
+
+
 class Connection:
     """One socket of the pool. Made and run by net/pool; nothing here decides what to subscribe to.
 
     login: builds the login frame for a time in ms, for the private socket; None for public ones.
+    gate: held during a handshake, so that not all sockets connect at once.
     """
 
     def __init__(self, name: str, url: str, keeper: Keeper, settings: StreamSettings, *,
                  login: Callable[[], bytes] | None = None,
+                 gate: asyncio.Semaphore | None = None,
                  stream_class: type[Any] | None = None) -> None:
         self.name = name
         self.url = url
@@ -118,15 +121,23 @@ class Connection:
         self.round_trip_ns: int | None = None
         self.logged_in = asyncio.Event()
         self.login_error: AuthenticationError | None = None
+        self.is_leaving = False              # its topics move to another socket
+        self.rotate_at_ns: int | None = None  # monotonic; None: not open
+        self.load = Load()
+        self.health = self._fresh_health()
         self._keeper = keeper
         self._login = login
         self._stream_class = stream_class
         self._stream: Stream | None = None
+        self._gate = gate or asyncio.Semaphore()
         self._gone = asyncio.Event()
+        self._stir = asyncio.Event()         # the watch has something new to look at
+        self._refusals: dict[Topic, _Refusal] = {}
         self._to_send: deque[tuple[bytes, str, Topic | None, int]] = deque()
         self._wake_sender = asyncio.Event()
         self._window = Window(settings.messages_per_second, SECOND)
         self._asked: deque[_Asked] = deque()
+        self._requested: set[Topic] = set()  # asked for on the socket there is now
         self._ping_sent_ns: int | None = None
         self._lost_ns = time.monotonic_ns()
         self._opened_ns = 0
@@ -159,6 +170,11 @@ class Connection:
         """Frames can be sent now."""
         return self.state is ConnectionState.OPEN
 
+    @property
+    def is_closed(self) -> bool:
+        """Stopped for good."""
+        return self.state is ConnectionState.CLOSED
+
     def add(self, topic: Topic) -> None:
         """Subscribe now or as soon as the socket is open; again after every reconnect."""
         if topic not in self.topics:
@@ -168,8 +184,55 @@ class Connection:
 
     def remove(self, topic: Topic) -> None:
         """Unsubscribe; nothing happens when the topic is not here."""
-        if self.topics.pop(topic, None) is not None and self.is_open:
+        self._refusals.pop(topic, None)
+        if self.topics.pop(topic, None) is None or not self.is_open:
+            return
+        # What was not sent yet need not be undone, so requests cannot pile up.
+        self._to_send = deque(each for each in self._to_send if each[2] != topic)
+        if topic in self._requested:
+            self._requested.discard(topic)
             self.send(topic.unsubscribe_frame(), f"unsub.{topic.channel}", topic)
+
+    def ask_again(self, topic: Topic) -> None:
+        """Ask for a topic that stands on this socket; a request under way is enough."""
+        if self.is_open and self.topics.get(topic) in (TopicState.LIVE, TopicState.REFUSED):
+            self._ask_for(topic)
+
+    def ask_refused(self, now_ns: int) -> None:
+        """Ask for the refused topics that are due again."""
+        for topic, refusal in list(self._refusals.items()):
+            if refusal.due_ns is not None and now_ns >= refusal.due_ns:
+                refusal.due_ns = None
+                self.ask_again(topic)
+
+    def retry_ns(self, topic: Topic | None) -> int | None:
+        """Nanoseconds until a refused topic is asked for again; None: not on this socket."""
+        refusal = self._refusals.get(topic) if topic is not None else None
+        if refusal is None or refusal.due_ns is None:
+            return None
+        return max(0, refusal.due_ns - time.monotonic_ns())
+
+    def ping_now(self) -> None:
+        """Find out within the pong deadline whether anybody is there."""
+        if self.is_open and self._ping_sent_ns is None:
+            self._ping_sent_ns = time.monotonic_ns()
+            self.send(PING, "ping")
+            self._stir.set()
+
+    def carries(self, topic: Topic) -> bool:
+        """The venue has confirmed the topic on the socket there is now, or it delivers."""
+        state = self.topics.get(topic)
+        return self.is_open and (state is TopicState.LIVE or (
+            state is TopicState.ASKED and self.last_heard(topic) > 0))
+
+    def last_heard(self, topic: Topic) -> int:
+        """Wall clock of the last frame of a topic on this socket, nanoseconds; 0: none yet."""
+        route = self.reader.routes.get(topic.symbol)
+        if route is None:
+            return 0
+        if topic.channel == "depth":
+            return route.depth_recv_ns
+        return route.last_recv_ns.get(TAGS.get(topic.push, -1), 0)
 
     def send(self, frame: bytes, method: str, topic: Topic | None = None, tries: int = 1) -> None:
         """Queue a request; it leaves within the message budget. Dropped when the socket is lost."""
@@ -193,8 +256,10 @@ class Connection:
             self.state = ConnectionState.CONNECTING
             self._gone.clear()
             try:
-                await open_stream(self.url, self.reader, self, stream_class=self._stream_class,
-                                  timeout=self.settings.handshake_timeout)
+                async with self._gate:
+                    await open_stream(self.url, self.reader, self,
+                                      stream_class=self._stream_class,
+                                      timeout=self.settings.handshake_timeout)
             except (OSError, TimeoutError, picows.WSError) as fault:
                 failures += 1
                 self.lost_because = f"cannot connect to {self.url}: {fault or type(fault).__name__}"
@@ -206,6 +271,8 @@ class Connection:
                 await self._watch()
             finally:
                 sender.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sender
             if self.login_error is not None:
                 self.state = ConnectionState.CLOSED     # wrong keys do not get better
             lived_ns = time.monotonic_ns() - opened_ns
@@ -216,6 +283,7 @@ class Connection:
         settings = self.settings
         next_ping_ns = time.monotonic_ns() + int(settings.ping_interval * SECOND)
         while not self._gone.is_set():
+            self._stir.clear()
             now_ns = time.monotonic_ns()
             if self._ping_sent_ns is None:
                 due_ns = next_ping_ns
@@ -226,7 +294,7 @@ class Connection:
             due_ns = min(due_ns, asked_ns + int(settings.acknowledge_timeout * SECOND))
             if due_ns > now_ns:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), (due_ns - now_ns) / SECOND)
+                    await asyncio.wait_for(self._stir.wait(), (due_ns - now_ns) / SECOND)
                 continue
             self._check_acknowledgements(now_ns)
             if self._ping_sent_ns is not None:
@@ -252,9 +320,18 @@ class Connection:
                     self._stream.send(frame)
                 except ConnectionError:
                     return
+                if topic is not None and method.startswith("sub."):
+                    self._requested.add(topic)
+                if self.reader.tap is not None:
+                    self.reader.tap.note(Kind.SENT, self.reader.tap_source,
+                                         BARE_LOGIN if method == "login" else frame)
                 if method != "ping":
                     self._asked.append(_Asked(method, topic, time.monotonic_ns(), tries))
             self._wake_sender.clear()
+
+    def _fresh_health(self) -> SocketHealth:
+        return SocketHealth(int(self.settings.late_pong * SECOND),
+                            int(self.settings.lateness_limit * SECOND))
 
     def _ask_for(self, topic: Topic) -> None:
         self.topics[topic] = TopicState.ASKED
@@ -275,12 +352,16 @@ class Connection:
         self._lost_ns = time.monotonic_ns()
         self._to_send.clear()
         self._asked.clear()
+        self._requested.clear()
         self._ping_sent_ns = None
         if self.login_error is None:
             self.logged_in.clear()
+        self._refusals.clear()
+        self.rotate_at_ns = None
         for topic in self.topics:
             self.topics[topic] = TopicState.WAITING
         self._gone.set()
+        self._stir.set()
         self._keeper.on_connection_lost(self, self.lost_because)
 
     # -- what the stream calls --------------------------------------------------------------------
@@ -291,6 +372,9 @@ class Connection:
         self.state = ConnectionState.OPEN
         self.opened += 1
         self._opened_ns = time.monotonic_ns()
+        self.health = self._fresh_health()
+        spread = random.random() * self.settings.rotate_spread
+        self.rotate_at_ns = self._opened_ns + int((self.settings.rotate_after - spread) * SECOND)
         self.lost_because = "closed by the peer"
         self._wake_sender.set()
         for route in self.reader.routes.values():
@@ -325,6 +409,7 @@ class Connection:
 
     def on_trusted(self, book: OrderBook) -> None:
         """A frame ended the doubt about a book."""
+        self._keeper.on_trusted(self, book)
 
     def _on_state(self, book: OrderBook, old: State, new: State) -> None:
         self._keeper.on_state(self, book, old, new)
@@ -335,6 +420,7 @@ class Connection:
             self.pongs += 1
             if self._ping_sent_ns is not None:
                 self.round_trip_ns = time.monotonic_ns() - self._ping_sent_ns
+                self.health.pong(self.round_trip_ns)
                 self._ping_sent_ns = None
         elif isinstance(event, Acknowledgement):
             asked = next((a for a in self._asked if a.method == event.method), None)
@@ -353,10 +439,30 @@ class Connection:
                 self.login_error = AuthenticationError(None, f"login was refused: {refusal}")
                 self._lose("login refused")
             return
-        if asked.topic in self.topics and asked.method.startswith("sub."):
-            self.topics[asked.topic] = TopicState.REFUSED if refusal else TopicState.LIVE
+        topic = asked.topic
+        if topic is not None and topic in self.topics and asked.method.startswith("sub."):
+            if refusal:
+                self.topics[topic] = TopicState.REFUSED
+                self._note_refusal(topic, refusal)
+            else:
+                self._now_live(topic)
         if refusal:
-            self._keeper.on_topic_refused(self, asked.topic, refusal)
+            self._keeper.on_topic_refused(self, topic, refusal)
+
+    def _now_live(self, topic: Topic) -> None:
+        self.topics[topic] = TopicState.LIVE
+        self._refusals.pop(topic, None)
+        self._keeper.on_topic_live(self, topic)
+
+    def _note_refusal(self, topic: Topic, why: str) -> None:
+        refusal = self._refusals.setdefault(topic, _Refusal(None, 0))
+        refusal.times += 1
+        refusal.due_ns = None
+        if not is_final(why):
+            wait_ms = backoff_ms(refusal.times, random.random(),
+                                 base_ms=max(1, int(self.settings.refused_retry * 1000)),
+                                 cap_ms=max(1, int(self.settings.refused_retry_cap * 1000)))
+            refusal.due_ns = time.monotonic_ns() + wait_ms * 1_000_000
 
     def _check_acknowledgements(self, now_ns: int) -> None:
         """Ask again for what was not acknowledged and does not deliver."""
@@ -369,21 +475,13 @@ class Connection:
             topic = asked.topic
             if topic is None or topic not in self.topics or not asked.method.startswith("sub."):
                 continue
-            if self._delivers(topic):
-                self.topics[topic] = TopicState.LIVE
+            if self.last_heard(topic):
+                self._now_live(topic)
             elif asked.tries < self.settings.acknowledge_tries:
                 log.warning("%s: %s not acknowledged, asking again", self.name, topic)
                 self.send(topic.subscribe_frame(), asked.method, topic, asked.tries + 1)
             else:
                 self._settle(asked, f"no answer to {asked.tries} requests")
-
-    def _delivers(self, topic: Topic) -> bool:
-        route = self.reader.routes.get(topic.symbol)
-        if route is None:
-            return False
-        if topic.channel == "depth":
-            return bool(route.depth_recv_ns)
-        return TAGS.get(topic.push, -1) in route.last_recv_ns
 
     def on_fault(self, fault: Exception, where: str) -> None:
         """A refused frame, or a listener that raised: neither stops the stream."""

@@ -210,6 +210,9 @@ class Executor:
         self.guard: Callable[[Route, Lane], MexcfastError | None] | None = None
         #: told of every answer of a private route: the error, or None when it could be read
         self.on_answer: Callable[[Route, MexcfastError | None], None] | None = None
+        #: told of every write: name, request, signed time, status (None: no answer), answer, error
+        self.on_write: Callable[[str, Request, int | None, int | None, bytes, str], None] | None
+        self.on_write = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self._budgets: dict[str, _Budget] = {}
@@ -473,7 +476,7 @@ class Executor:
             on_send(ts_sent_ms)
         doubt = self._doubt(place, ts_sent_ms)
         try:
-            status, answer = await self._send(request, headers)
+            status, answer = await self._send_write(name, request, ts_sent_ms, headers)
         except ConnectFailed as error:
             self._doubts.pop(doubt, None)
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
@@ -491,6 +494,23 @@ class Executor:
             if isinstance(outcome.error, ClockError):
                 self._mistimed(resyncs)
         return outcome
+
+    async def _send_write(self, name: str, request: Request, ts_sent_ms: int | None,
+                          headers: dict[str, str]) -> tuple[int, bytes]:
+        """_send, and on_write is told; its faults must not cost an order its outcome."""
+        status, answer, failed = None, b"", ""
+        try:
+            status, answer = await self._send(request, headers)
+            return status, answer
+        except NetworkError as error:
+            failed = str(error)
+            raise
+        finally:
+            if self.on_write is not None:
+                try:
+                    self.on_write(name, request, ts_sent_ms, status, answer, failed)
+                except Exception:
+                    log.exception("on_write raised")
 
     def _doubt(self, lane: Lane, ts_sent_ms: int | None) -> int:
         """A write leaves: until it is answered it may be taken as long as its time is valid."""

@@ -137,6 +137,8 @@ class KillSwitch:
         self.ladder: Ladder | None = None       # the last one
         #: asked before anything that adds risk leaves; a Trip it gives trips the switch
         self.fences: list[Callable[[], Trip | None]] = []
+        #: venue time until which a write that has left, of anybody's, may still be taken
+        self.in_doubt_until_ms: Callable[[], int] = lambda: 0
         self._executor = executor
         self.switch.account = account
         self._unresolved = unresolved
@@ -328,7 +330,8 @@ class KillSwitch:
         self._persist()
         self._tell(AlertLevel.WARNING, f"cancelling every {', '.join(self.settings.kinds)} order")
         ladder = self.ladder = Ladder(self._executor, self.settings,
-                                      lambda: self._executor.doubt_until_ms)
+                                      lambda: max(self.in_doubt_until_ms(),
+                                                  self._executor.doubt_until_ms))
         while True:
             try:
                 await ladder.cancel_everything(self._late)

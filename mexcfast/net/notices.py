@@ -20,6 +20,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._watchers: list[Watcher] = []
+        self.recorder: Any = None            # tape.Recorder while one is running
 
     def watch(self, callback: Watcher) -> Callable[[], None]:
         """Call back with every StreamEvent from now on; returns a function that ends it."""
@@ -37,6 +38,8 @@ class Notices:
     def tell(self, event: StreamEvent, listeners: Iterable[Listener] = ()) -> None:
         """Log, then call on_stream_event of the listeners, then the watchers."""
         log.log(logging.WARNING if event.is_trouble else logging.INFO, "%s", event)
+        if self.recorder is not None:
+            self.recorder.told(event)
         for listener in listeners:
             call(listener.on_stream_event, event)
         for watcher in self._watchers:

@@ -20,19 +20,23 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from mexcfast.core.arbiter import Arbiter
 from mexcfast.core.channels import CHANNELS
 from mexcfast.core.depth import Change, OrderBook, State
 from mexcfast.core.events import Event
 from mexcfast.core.frame import Message
 from mexcfast.core.listener import Listener, overrides
 from mexcfast.core.sign import Signer
+from mexcfast.core.stream_events import Connected, Disconnected, Reconnected, Rotated
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.topics import FILTERS, FILTERS_WITHOUT_RULES, Topic, filter_frame
-from mexcfast.errors import AuthenticationError, FrameError, MexcfastError
-from mexcfast.net.connection import SECOND, Connection, StreamSettings
+from mexcfast.errors import AuthenticationError, ConnectFailed, FrameError
+from mexcfast.net.connection import SECOND, Connection, ConnectionState, StreamSettings
+from mexcfast.net.notices import Notices, call
 
 log = logging.getLogger("mexcfast.net")
 
@@ -174,7 +178,29 @@ class _Ear(Listener):
         self._stream.heard(self._connection, event)
 
     def on_frame(self, frame: Message, ts_recv_ns: int) -> None:
-        self._stream.heard_frame(frame, ts_recv_ns)
+        self._stream.heard_frame(self._connection, frame, ts_recv_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a socket is replaced, in seconds: after this age, less up to `spread` at random.
+
+    overlap: how long both deliver. timeout: a new socket that is not ready by then is given up.
+    """
+
+    after: float = 79_200.0      # 22 h; the venue closes at 24 h
+    spread: float = 3_600.0
+    overlap: float = 2.0
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"{name} is {value!r}; allowed: a number from 0")
+        if not self.spread < self.after <= 86_400 - self.timeout:
+            raise ValueError(f"after is {self.after!r}, spread is {self.spread!r}; allowed: after "
+                             f"above spread, and up to 24 h less timeout")
 
 
 class StreamState(Enum):
@@ -192,22 +218,26 @@ class PrivateStream:
 
     signer, clock_ms: the keys and the time to sign logins with. on_live: called each time the
     stream has become LIVE; on_lost: with a reason each time it stopped being so; on_unreadable: of
-    each frame that could not be read and is lost.
-    stream_class: a listener class other than the default, for tests.
+    each frame that could not be read and is lost; on_rotated: after each rotation. notices: where
+    stream events are told. stream_class: a listener class other than the default, for tests.
     """
 
     def __init__(self, ws_url: str, signer: Signer, clock_ms: Callable[[], int],
-                 settings: StreamSettings | None = None, *,
-                 stream_class: type[Any] | None = None) -> None:
+                 settings: StreamSettings | None = None, *, rotation: Rotation | None = None,
+                 notices: Notices | None = None, stream_class: type[Any] | None = None) -> None:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
+        self.rotation = rotation or Rotation()
+        self.notices = notices or Notices()
         self.connection: PrivateConnection | None = None
         self.login_error: AuthenticationError | None = None
         self.logins = 0                      # confirmed so far
+        self.rotations = 0                   # sockets that took over from another
         self.refusals: dict[str, str] = {}   # method -> what the venue said last
         self.on_live: list[Callable[[], None]] = []
         self.on_lost: list[Callable[[str], None]] = []
         self.on_unreadable: list[Callable[[str], None]] = []
+        self.on_rotated: list[Callable[[], None]] = []
         self._signer = signer
         self._clock_ms = clock_ms
         self._stream_class = stream_class
@@ -215,11 +245,18 @@ class PrivateStream:
         self._by_channel: dict[str, list[tuple[Listener, frozenset[str] | None]]] = {}
         self._frame_listeners: list[Listener] = []
         self._can_filter = True              # until the venue refuses a filter
+        self._next: PrivateConnection | None = None      # takes over when it is ready
+        self._leaving: PrivateConnection | None = None   # delivers until the overlap ends
+        self._arbiters: dict[str, Arbiter] | None = None  # while two sockets deliver
+        self._paths: tuple[PrivateConnection, ...] = ()  # the sockets the arbiters know
+        self._rotating: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._was_live = False
         self._lost_ns = 0
         self._failures = 0                   # sockets lost without a login, in a row
         self._waiting: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Any = None            # tape.Recorder while one that may hear this is running
 
     def __repr__(self) -> str:
         return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
@@ -242,14 +279,24 @@ class PrivateStream:
         self._regroup()
         if self.connection is None:
             self._failures = 0
-            self.connection = self._open("private")
-        elif self._apply(self.connection):
-            self._notify()
-        started = self._failures
+            self.connection = self._open()
+            if self._rotating is None:
+                self.begin_rotating()
+        else:
+            self._apply_all()
+        try:
+            await self._until_heard(listener, self._failures)
+        except BaseException:
+            self.forget(listener)
+            raise
+
+    async def _until_heard(self, listener: Listener, failures: int) -> None:
         while not self.is_live:
             if self.login_error is not None:
                 raise self.login_error
-            if self._failures - started >= self.settings.acknowledge_tries:
+            if self._is_closed or listener not in self._wishes:
+                raise ConnectFailed("the private stream was closed")
+            if self._failures - failures >= self.settings.acknowledge_tries:
                 why = self.connection.lost_because if self.connection is not None else ""
                 raise AuthenticationError(None, f"{self._failures} logins were not confirmed, "
                                                 f"the last one: {why}")
@@ -260,15 +307,13 @@ class PrivateStream:
         if self._wishes.pop(listener, None) is None:
             return
         self._regroup()
-        connection = self.connection
-        if connection is None:
-            return
         if self._wishes:
-            self._apply(connection)
+            self._apply_all()
         else:
-            self.connection = None
-            self._was_live = False
-            self._spawn(connection.close())
+            self._end("nobody listens")
+            for connection in self._take_all():
+                self._spawn(connection.close())
+        self._notify()
 
     @property
     def state(self) -> StreamState:
@@ -297,20 +342,30 @@ class PrivateStream:
         if self.connection is not None and self.connection.is_open:
             self.connection.give_up(why)
 
-    async def live(self) -> None:
-        """Wait until every push that somebody wants arrives."""
-        while not self.is_live:
-            await self._change()
+    @property
+    def is_flowing(self) -> bool:
+        """Nothing was lost since it was LIVE, although something more may be wanted by now."""
+        return self._was_live
 
     async def close(self) -> None:
-        """Close the socket for good."""
-        connection, self.connection = self.connection, None
+        """Close the sockets for good."""
+        self._is_closed = True
+        connections = self._take_all()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if connection is not None:
+        for connection in connections:
             await connection.close()
+        self._was_live = False
+        self._notify()
+
+    def _take_all(self) -> list[PrivateConnection]:
+        """Every socket, which are nobody's from now on."""
+        found = [each for each in (self.connection, self._next, self._leaving) if each is not None]
+        self.connection = self._next = self._leaving = None
+        self._arbiters = None
+        return found
 
     # -- what is wanted --------------------------------------------------------------------------
 
@@ -356,30 +411,107 @@ class PrivateStream:
         if not connection.is_logged_in:
             return False
         if connection.is_quiet and not self._may_be_quiet():
-            self._renew(connection)
+            if connection is self.connection:
+                self._spawn(self._renew(connection))
             return False
         frame = self._frame(connection)
         if frame is not None and connection.asked != frame:
             connection.ask_filter(frame)
         return self._is_filtered(connection)
 
+    def _apply_all(self) -> None:
+        for connection in (self.connection, self._next):
+            if connection is not None and self._apply(connection):
+                self._notify()
+
     # -- sockets ---------------------------------------------------------------------------------
 
-    def _open(self, name: str) -> PrivateConnection:
+    def _open(self, name: str = "private") -> PrivateConnection:
         is_quiet = self._may_be_quiet()
         connection = PrivateConnection(
             name, self.ws_url, self, self.settings,
             lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,
             stream_class=self._stream_class)
+        if self.recorder is not None:
+            self.recorder.adopt(connection, private=True)
         connection.start()
         return connection
 
-    def _renew(self, connection: PrivateConnection) -> None:
+    async def _renew(self, connection: PrivateConnection) -> None:
         """Another login is needed: this socket was told to be quiet."""
-        if connection is self.connection:
-            self._end(f"{connection.name} logs in anew")
-            self.connection = self._open("private")
-            self._spawn(connection.close())
+        why = "somebody wants what no filter names"
+        while self.connection is connection and self._next is None:
+            if await self.rotate(why):
+                return
+            await asyncio.sleep(max(0.1, self.rotation.overlap))
+
+    def begin_rotating(self) -> None:
+        """Rotate by the settings there are now; called by the first listen()."""
+        if self._rotating is not None:
+            self._rotating.cancel()
+        self._rotating = self._spawn(self._keep_rotating())
+
+    async def _keep_rotating(self) -> None:
+        """Rotate before the venue closes the socket."""
+        while True:
+            limit_s = self.rotation.after - random.random() * self.rotation.spread
+            connection = self.connection
+            left_s = limit_s if connection is None or not connection.is_open else (
+                limit_s - connection.lived_ns / SECOND)
+            if left_s > 0:
+                await asyncio.sleep(min(left_s, limit_s))
+            elif not await self.rotate("its time was up"):
+                await asyncio.sleep(max(0.1, self.rotation.overlap))
+
+    async def rotate(self, why: str) -> bool:
+        """Replace the socket by another without a break; False when that did not come about.
+
+        Returns when the old socket is closed.
+        """
+        old = self.connection
+        if old is None or not old.is_open or self._next is not None or self._leaving is not None:
+            return False
+        started_ns = time.monotonic_ns()
+        self._arbiters = {}
+        new = self._next = self._open(f"private-{self.rotations + 2}")
+        self._paths = (old, new)
+        try:
+            async with asyncio.timeout(self.rotation.timeout):
+                while not (new.is_logged_in and self._is_filtered(new)):
+                    await self._change()
+                    if self._next is not new or self.connection is not old or (
+                            new.state is not ConnectionState.CONNECTING and not new.is_open):
+                        break
+        except TimeoutError:
+            new.lost_because = f"not ready within {self.rotation.timeout:g} s"
+        finally:
+            self._next = None
+        is_ready = self.connection is old and new.is_logged_in and self._is_filtered(new)
+        if is_ready:
+            self.connection, self._leaving = new, old
+            self.rotations += 1
+            is_back, down_ns = not self._was_live, self.down_ns
+            self._now_live()
+            if is_back:             # the old one was lost meanwhile
+                self._tell_back(new, down_ns)
+            self._notify()
+        else:
+            log.warning("%s: not replaced: %s", old.name, new.lost_because)
+        try:
+            await asyncio.sleep(self.rotation.overlap)      # what is under way comes on both
+        finally:
+            self._leaving = None
+            await (old if is_ready else new).close()
+        if is_ready:
+            self.notices.tell(Rotated(
+                ts_ns=time.time_ns(), connection=new.name, old=old.name, why=why, topics=0,
+                took_ns=time.monotonic_ns() - started_ns), list(self._wishes))
+        await asyncio.sleep(self.rotation.overlap)          # copies of what the old one brought
+        self._arbiters = None
+        if is_ready:
+            for told in list(self.on_rotated):
+                call(told)
+        return is_ready
 
     async def _try_again(self, connection: Connection, refused: AuthenticationError) -> None:
         """Keys that worked before were refused: a clock or the venue may be wrong for a while."""
@@ -389,26 +521,27 @@ class PrivateStream:
         await connection.close()
         await asyncio.sleep(wait_ms / 1000)
         if self.connection is connection:
-            self.connection = self._open("private")
+            self.connection = self._open()
 
     def _end(self, why: str) -> None:
         was, self._was_live = self._was_live, False
         if was:
             self._lost_ns = time.monotonic_ns()
             for told in list(self.on_lost):
-                self._tell(told, why)
+                call(told, why)
 
     def _now_live(self) -> None:
         if self._was_live or not self.is_live:
             return
         self._was_live = True
         for told in list(self.on_live):
-            self._tell(told)
+            call(told)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _notify(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -430,22 +563,31 @@ class PrivateStream:
         """The venue said yes: now the filter, and nothing before it."""
         self.logins += 1
         self._failures = 0
-        if connection is self.connection and self._apply(connection):
+        if self._is_ours(connection) and self._apply(connection):
             self.on_filter(connection)
+
+    def _is_ours(self, connection: Connection) -> bool:
+        return connection is self.connection or connection is self._next
 
     def on_filter(self, connection: PrivateConnection) -> None:
         """The selection stands."""
-        if connection is not self.connection or not self._is_filtered(connection):
-            return
-        first = not self._was_live
-        self._now_live()
-        if first:
-            for listener in list(self._wishes):
-                if self.logins == 1:
-                    self._tell(listener.on_connected, connection.name)
-                else:
-                    self._tell(listener.on_reconnected, connection.name, self.down_ns)
+        if connection is self.connection and self._is_filtered(connection):
+            is_back = not self._was_live
+            down_ns = self.down_ns
+            self._now_live()
+            if is_back:
+                self._tell_back(connection, down_ns)
         self._notify()
+
+    def _tell_back(self, connection: PrivateConnection, down_ns: int) -> None:
+        if self.logins == 1:
+            listeners = self._tell_all("on_connected", connection.name)
+            self.notices.tell(Connected(ts_ns=time.time_ns(), connection=connection.name,
+                                        took_ns=connection.down_ns), listeners)
+        else:
+            listeners = self._tell_all("on_reconnected", connection.name, down_ns)
+            self.notices.tell(Reconnected(ts_ns=time.time_ns(), connection=connection.name,
+                                          down_ns=down_ns), listeners)
 
     def on_filter_refused(self, connection: PrivateConnection, why: str) -> None:
         """The venue does not take filters: everything is pushed and what nobody wants dropped."""
@@ -453,13 +595,14 @@ class PrivateStream:
         log.warning("%s: the filter was refused, everything is asked for: %s", connection.name, why)
         self._can_filter = False
         connection.asked = connection.filtered = None
-        if connection is self.connection and self._apply(connection):
+        if self._is_ours(connection) and self._apply(connection):
             self.on_filter(connection)
 
     def on_connection_lost(self, connection: Connection, why: str) -> None:
         """Nothing is heard until it is back."""
         log.warning("%s: lost: %s", connection.name, why)
         if connection is not self.connection:
+            self._notify()              # rotate() looks
             return
         refused = connection.login_error
         if refused is not None and not self.logins:
@@ -469,15 +612,16 @@ class PrivateStream:
         if not self._was_live:
             self._failures += 1
         self._end(why)
-        for listener in list(self._wishes):
-            self._tell(listener.on_disconnected, connection.name, why)
+        listeners = self._tell_all("on_disconnected", connection.name, why)
+        self.notices.tell(Disconnected(ts_ns=time.time_ns(), connection=connection.name, why=why,
+                                       lived_ns=connection.lived_ns), listeners)
         self._notify()
 
     def on_frame_lost(self, connection: PrivateConnection, fault: FrameError) -> None:
         """Whatever it said is not known."""
         if connection is self.connection:
             for told in list(self.on_unreadable):
-                self._tell(told, f"{connection.name}: {fault}")
+                call(told, f"{connection.name}: {fault}")
 
     def on_topic_refused(self, connection: Connection, topic: Topic | None, why: str) -> None:
         """on_filter_refused speaks of it."""
@@ -488,24 +632,44 @@ class PrivateStream:
     def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
         """Nor here."""
 
+    def on_topic_live(self, connection: Connection, topic: Topic) -> None:
+        """Nor topics."""
+
+    def on_trusted(self, connection: Connection, book: OrderBook) -> None:
+        """Nor doubts."""
+
     # -- what is pushed --------------------------------------------------------------------------
 
     def heard(self, connection: PrivateConnection, event: Event) -> None:
         """One push of one socket, to everybody who wants it."""
+        if self._arbiters is not None and not self._is_new(self._arbiters, connection, event):
+            return
         for listener, symbols in self._by_channel.get(event.channel, ()):
             if symbols is None or not event.symbol or event.symbol in symbols:
-                self._tell(listener.on_event, event)
+                call(listener.on_event, event)
 
-    def heard_frame(self, frame: Message, ts_recv_ns: int) -> None:
-        """The same as parsed, for those who want frames of every personal channel."""
-        for listener in self._frame_listeners:
-            self._tell(listener.on_frame, frame, ts_recv_ns)
+    def _is_new(self, arbiters: dict[str, Arbiter], connection: PrivateConnection, event: Event
+                ) -> bool:
+        """Whether no other socket has brought this push."""
+        arbiter = arbiters.get(event.channel)
+        if arbiter is None:
+            arbiter = arbiters[event.channel] = Arbiter(event.channel)
+            for _ in self._paths:
+                arbiter.join(0)
+        path = 0 if connection is self._paths[0] else 1
+        return arbiter.offer(event.raw, path, event.ts_recv_ns) is not None
 
-    @staticmethod
-    def _tell(hook: Any, *args: Any) -> None:
-        try:
-            hook(*args)
-        except MexcfastError as fault:
-            log.warning("listener: %s", fault)
-        except Exception:
-            log.exception("a listener's %s raised", getattr(hook, "__name__", "hook"))
+    def heard_frame(self, connection: PrivateConnection, frame: Message, ts_recv_ns: int) -> None:
+        """The same as parsed, for those who want frames; those of the socket in charge only."""
+        if connection is self.connection:
+            for listener in self._frame_listeners:
+                call(listener.on_frame, frame, ts_recv_ns)
+
+    def _tell_all(self, hook: str, *args: Any) -> list[Listener]:
+        """Call a hook of every listener; returns who they are."""
+        if self.recorder is not None:
+            self.recorder.told_private(hook, *args)
+        listeners = list(self._wishes)
+        for listener in listeners:
+            call(getattr(listener, hook), *args)
+        return listeners

@@ -5,10 +5,11 @@
 
 A comparison reads everything that is open over REST, tells what differed, takes over the venue's
 truth, and only then is trading ready. It runs after every login, in the background every
-`audit_every` seconds, and at once when a push is overdue: what REST said it has done to an own
-order must be pushed within `push_deadline` seconds, for pongs prove only that the socket is open.
-So a push lost without a sign is found within push_deadline when it concerns an own request, within
-audit_every otherwise. When pushes stay away altogether, the stream is opened anew.
+`audit_every` seconds and after a rotation, and at once when a push is overdue: what REST said it
+has done to an own order must be pushed within `push_deadline` seconds, for pongs prove only that
+the socket is open. So a push lost without a sign is found within push_deadline when it concerns an
+own request, within audit_every otherwise. When nothing at all was pushed, the stream is opened
+anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import itertools
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +96,7 @@ class Reconciler:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._audit: asyncio.Task[None] | None = None
+        self._audit_now = asyncio.Event()
         self._waits: dict[TrackedOrder, asyncio.TimerHandle] = {}
 
     @property
@@ -111,7 +114,8 @@ class Reconciler:
         stream.on_live.append(self._stream_live)
         stream.on_lost.append(self._stream_lost)
         stream.on_unreadable.append(self.doubt)
-        if stream.is_live:
+        stream.on_rotated.append(self._audit_now.set)
+        if stream.is_flowing:
             self._login_ms = self._executor.clock.venue_ms()
             self._enter(AccountState.COMPARING, "logged in")
 
@@ -155,7 +159,7 @@ class Reconciler:
 
     @property
     def _is_live(self) -> bool:
-        return self._stream is not None and self._stream.is_live
+        return self._stream is not None and self._stream.is_flowing
 
     async def close(self) -> None:
         """Stop all background work."""
@@ -166,6 +170,7 @@ class Reconciler:
             self._stream.on_live.remove(self._stream_live)
             self._stream.on_lost.remove(self._stream_lost)
             self._stream.on_unreadable.remove(self.doubt)
+            self._stream.on_rotated.remove(self._audit_now.set)
             self._stream = None
         tasks = [task for task in (self._task, self._audit) if task is not None]
         for task in tasks:
@@ -271,7 +276,9 @@ class Reconciler:
     async def _keep_auditing(self) -> None:
         while True:
             heard_ms = self.mirror.ts_heard_ms
-            await asyncio.sleep(self.settings.audit_every)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._audit_now.wait(), self.settings.audit_every)
+            self._audit_now.clear()
             if self.state is not AccountState.READY:
                 continue
             try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from mexcfast.sim import wire
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY, SELL
 
@@ -75,7 +76,7 @@ class Deal:
     def wire(self, *, push: bool, as_int: bool) -> dict[str, Any]:
         """Deal object."""
         view: dict[str, Any] = {
-            "id": self.id if as_int else str(self.id),
+            "id": wire.shown_id(self.id, as_int),
             "symbol": self.symbol,
             "side": self.side,
             "vol": self.vol,
@@ -84,7 +85,7 @@ class Deal:
             "feeCurrency": self.currency,
             "profit": self.profit,
             "category": self.category,
-            "orderId": self.order_id if as_int else str(self.order_id),
+            "orderId": wire.shown_id(self.order_id, as_int),
             "timestamp": self.time_ms,
             "positionMode": self.position_mode,
             "taker": self.taker,
@@ -229,7 +230,7 @@ class Order:
     def wire(self, *, push: bool, as_int: bool) -> dict[str, Any]:
         """Order object."""
         view: dict[str, Any] = {
-            "orderId": self.id if as_int else str(self.id),
+            "orderId": wire.shown_id(self.id, as_int),
             "symbol": self.contract.symbol,
             "positionId": self.position_id,
             "price": self.price,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
+from mexcfast.sim import wire
 from mexcfast.sim.accounts import (
     LIMIT,
     LONG,
@@ -188,7 +189,7 @@ class Conditional:
         """TP/SL prices of an order were set or changed (9.1)."""
         data = {
             "symbol": order.contract.symbol,
-            "orderId": order.id if self.venue.ids_as_int else str(order.id),
+            "orderId": wire.shown_id(order.id, self.venue.ids_as_int),
             **order.attached.wire(),
         }
         self.venue.listener.on_private(account, "stop.order", data, order.contract.symbol)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from mexcfast.sim import wire
 from mexcfast.sim.accounts import CROSS, ISOLATED, LONG, SHORT, ZERO
 from mexcfast.sim.calls import DAY_MS, Call, File, Reply, integers, page, paged, times
 from mexcfast.sim.checks import Refused
@@ -201,8 +202,8 @@ class AccountHandlers:
         as_int = self.variations.ids == "int"
         rows = [
             {
-                "id": deal.id if as_int else str(deal.id),
-                "orderId": deal.order_id if as_int else str(deal.order_id),
+                "id": wire.shown_id(deal.id, as_int),
+                "orderId": wire.shown_id(deal.order_id, as_int),
                 "feeCurrency": deal.currency,
                 "fee": deal.fee,
                 "deductType": 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from mexcfast.sim import wire
 from mexcfast.sim.accounts import MARKET, ONE_WAY, ZERO, Account
 from mexcfast.sim.calls import NOTHING, Call, integers, page, times
 from mexcfast.sim.checks import Params, Refused, attached_prices, trend
@@ -38,7 +39,7 @@ class ConditionalHandlers:
         return self.variations.ids == "int"
 
     def _id(self, number: int) -> int | str:
-        return number if self._as_int else str(number)
+        return wire.shown_id(number, self._as_int)
 
     # What plan and trailing orders have in common
 

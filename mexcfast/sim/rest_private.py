@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mexcfast.sim import wire
 from mexcfast.sim.accounts import CROSS, ISOLATED, LONG, SHORT, Account, Order
 from mexcfast.sim.calls import NOTHING, Call, Reply, integers, page, paged, times
 from mexcfast.sim.checks import Params, Refused, order_request
@@ -28,7 +29,7 @@ class PrivateHandlers:
         return self.variations.ids == "int"
 
     def _id(self, order_id: int) -> int | str:
-        return order_id if self._as_int else str(order_id)
+        return wire.shown_id(order_id, self._as_int)
 
     # Positions
 

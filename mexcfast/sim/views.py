@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+from mexcfast.sim import wire
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.market import HOUR_MS, Market, PublicDeal
 from mexcfast.sim.matching import BUY, SELL, Commit, State
@@ -73,8 +74,8 @@ def deal(market: Market, one: PublicDeal, *, push: bool, ids_as_int: bool) -> di
         "t": one.time_ms,
     }
     if push:
-        view["i"] = one.id if ids_as_int else str(one.id)
-        view["cts"] = one.time_ms if ids_as_int else str(one.time_ms)
+        view["i"] = wire.shown_id(one.id, ids_as_int)
+        view["cts"] = wire.shown_id(one.time_ms, ids_as_int)
     return view
 
 

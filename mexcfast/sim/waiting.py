@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from mexcfast.sim.accounts import LONG, MARKET, ZERO, Attached, direction
 from mexcfast.sim.contracts import Contract
 from mexcfast.sim.matching import BUY
+from mexcfast.sim.wire import shown_id
 
 # Plan and TP/SL states
 UNTRIGGERED, CANCELLED, EXECUTED, EXPIRED, FAILED = 1, 2, 3, 4, 5
@@ -24,44 +25,77 @@ CYCLE_HOURS = {1: 24, 2: 168}
 DETAIL_STATES = {UNTRIGGERED: 0, EXECUTED: 3, CANCELLED: 5, EXPIRED: 6, FAILED: 6}
 
 
-def _id(number: int, as_int: bool) -> int | str:
-    return number if as_int else str(number)
-
-
-@dataclass(slots=True)
-class PlanOrder:
-    """An order that is placed when a price reaches a level (12.5)."""
+@dataclass(slots=True, kw_only=True)
+class Waits:
+    """What all three have."""
 
     id: int
     uid: int
     contract: Contract
-    side: int
-    vol: int
-    leverage: int
-    open_type: int
-    trigger_price: Decimal
-    trigger_type: int
-    cycle_hours: int
-    order_type: int
-    trend: int
-    price: Decimal
-    position_mode: int
-    reduce_only: bool
-    price_protect: int
-    attached: Attached
     create_ms: int
     update_ms: int = 0
     state: int = UNTRIGGERED
     error_code: int = 0
     order_id: int = 0
+    """Plan and trailing: the order that was placed. TP/SL: the one that carried the prices."""
     changed: bool = False
-
-    channel = "plan.order"
+    """Something moved that is still to be told."""
 
     @property
     def is_waiting(self) -> bool:
         """Not fired, cancelled or expired."""
         return self.state == UNTRIGGERED
+
+    def cancel(self, now_ms: int, state: int = CANCELLED) -> None:
+        """End without firing."""
+        self.state, self.update_ms = state, now_ms
+
+
+@dataclass(slots=True, kw_only=True)
+class Places(Waits):
+    """The order that plan and trailing orders place."""
+
+    side: int
+    vol: int
+    leverage: int
+    open_type: int
+    trend: int
+    position_mode: int
+    reduce_only: bool
+
+    def terms(self, as_int: bool) -> dict[str, Any]:
+        """The members that both show."""
+        return {
+            "id": shown_id(self.id, as_int),
+            "symbol": self.contract.symbol,
+            "leverage": self.leverage,
+            "side": self.side,
+            "vol": self.vol,
+            "openType": self.open_type,
+            "trend": self.trend,
+            "orderId": shown_id(self.order_id, as_int) if self.order_id else 0,
+            "errorCode": self.error_code,
+            "state": self.state,
+            "createTime": self.create_ms,
+            "updateTime": self.update_ms,
+            "positionMode": self.position_mode,
+            "reduceOnly": self.reduce_only,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanOrder(Places):
+    """An order that is placed when a price reaches a level (12.5)."""
+
+    trigger_price: Decimal
+    trigger_type: int
+    cycle_hours: int
+    order_type: int
+    price: Decimal
+    price_protect: int
+    attached: Attached
+
+    channel = "plan.order"
 
     @property
     def expires_ms(self) -> int:
@@ -76,33 +110,16 @@ class PlanOrder:
             self.trigger_price
         )
 
-    def cancel(self, now_ms: int, state: int = CANCELLED) -> None:
-        """End without firing."""
-        self.state, self.update_ms = state, now_ms
-
     def wire(self, as_int: bool) -> dict[str, Any]:
         """Plan order object; a market order has no price."""
         view: dict[str, Any] = {
-            "id": _id(self.id, as_int),
-            "symbol": self.contract.symbol,
-            "leverage": self.leverage,
-            "side": self.side,
+            **self.terms(as_int),
             "triggerPrice": self.trigger_price,
-            "vol": self.vol,
-            "openType": self.open_type,
             "triggerType": self.trigger_type,
-            "state": self.state,
             "executeCycle": self.cycle_hours,
-            "trend": self.trend,
             "orderType": self.order_type,
-            "orderId": _id(self.order_id, as_int) if self.order_id else 0,
-            "errorCode": self.error_code,
             "marketOrderLevel": 0,
             "priceProtect": self.price_protect,
-            "createTime": self.create_ms,
-            "updateTime": self.update_ms,
-            "positionMode": self.position_mode,
-            "reduceOnly": self.reduce_only,
             "ensureStopLoss": 0,
             "extraTakerFeeRate": 0,
             **self.attached.wire(),
@@ -126,42 +143,27 @@ class Leg:
     order_price: Decimal = ZERO
 
 
-@dataclass(slots=True)
-class StopOrder:
+@dataclass(slots=True, kw_only=True)
+class StopOrder(Waits):
     """Take profit and stop loss of a position (12.6)."""
 
-    id: int
-    uid: int
-    contract: Contract
     position_id: int
     position_type: int
     vol: int
     profit: Leg
     loss: Leg
-    create_ms: int
-    order_id: int = 0
-    """The order that carried the prices, 0 when placed on the position."""
     vol_type: int = PARTIAL
     separate: bool = False
     price_protect: int = 0
-    update_ms: int = 0
-    state: int = UNTRIGGERED
     trigger_side: int = 0
     place_order_id: int = 0
     reality_vol: int = 0
-    error_code: int = 0
     close_tries: int = 0
     reverse_tries: int = 0
     reverse_error: int = 0
     version: int = 0
-    changed: bool = False
 
     channel = "stop.planorder"
-
-    @property
-    def is_waiting(self) -> bool:
-        """Not fired or cancelled."""
-        return self.state == UNTRIGGERED
 
     @property
     def fired(self) -> Leg:
@@ -185,16 +187,16 @@ class StopOrder:
 
     def cancel(self, now_ms: int, state: int = CANCELLED) -> None:
         """End without firing."""
-        self.state, self.update_ms = state, now_ms
+        Waits.cancel(self, now_ms, state)
         self.version += 1
 
     def wire(self, as_int: bool) -> dict[str, Any]:
         """TP/SL order object; a price that is not set is absent."""
         view: dict[str, Any] = {
             "id": self.id,
-            "orderId": _id(self.order_id, as_int),
+            "orderId": shown_id(self.order_id, as_int),
             "symbol": self.contract.symbol,
-            "positionId": _id(self.position_id, as_int),
+            "positionId": shown_id(self.position_id, as_int),
             "lossTrend": self.loss.trend,
             "profitTrend": self.profit.trend,
             "state": self.state,
@@ -228,7 +230,7 @@ class StopOrder:
         if self.loss.price:
             view["stopLossPrice"] = self.loss.price
         if self.place_order_id:
-            view["placeOrderId"] = _id(self.place_order_id, as_int)
+            view["placeOrderId"] = shown_id(self.place_order_id, as_int)
         return view
 
     def details(self) -> dict[str, Any]:
@@ -253,32 +255,16 @@ class StopOrder:
         }
 
 
-@dataclass(slots=True)
-class TrackOrder:
+@dataclass(slots=True, kw_only=True)
+class TrackOrder(Places):
     """A trailing order: follows the best price and fires when it turns back (12.6)."""
 
-    id: int
-    uid: int
-    contract: Contract
-    side: int
-    vol: int
-    leverage: int
-    open_type: int
-    trend: int
     active_price: Decimal
     back_type: int
     back_value: Decimal
-    position_mode: int
-    reduce_only: bool
-    create_ms: int
-    update_ms: int = 0
     state: int = INACTIVE
     mark_price: Decimal = ZERO
     trigger_price: Decimal = ZERO
-    order_id: int = 0
-    error_code: int = 0
-    changed: bool = field(default=False)
-    """Its mark moved; to be told."""
 
     channel = "track.order"
 
@@ -323,31 +309,18 @@ class TrackOrder:
 
     def cancel(self, now_ms: int, state: int = TRACK_CANCELLED) -> None:
         """End without firing."""
-        self.state, self.update_ms = state, now_ms
+        Waits.cancel(self, now_ms, state)
 
     def wire(self, as_int: bool) -> dict[str, Any]:
         """Trailing order object."""
         return {
-            "id": _id(self.id, as_int),
-            "symbol": self.contract.symbol,
-            "leverage": self.leverage,
-            "side": self.side,
-            "vol": self.vol,
-            "openType": self.open_type,
-            "trend": self.trend,
+            **self.terms(as_int),
             "activePrice": self.active_price,
             "markPrice": self.mark_price,
             "backType": self.back_type,
             "backValue": self.back_value,
             "triggerPrice": self.trigger_price,
             "triggerType": 1 if self.buys else 2,
-            "orderId": _id(self.order_id, as_int) if self.order_id else 0,
-            "errorCode": self.error_code,
-            "state": self.state,
-            "createTime": self.create_ms,
-            "updateTime": self.update_ms,
-            "positionMode": self.position_mode,
-            "reduceOnly": self.reduce_only,
         }
 
 

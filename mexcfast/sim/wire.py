@@ -30,6 +30,11 @@ def number(value: Decimal | int) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def shown_id(number: int, as_int: bool) -> int | str:
+    """An id (or time) as the variation `ids` wants it: a number, or its digits as text."""
+    return number if as_int else str(number)
+
+
 def dumps(value: Any) -> str:
     """JSON text of dicts, sequences, strings, booleans, integers, Decimals, None and Raw."""
     if isinstance(value, Raw):

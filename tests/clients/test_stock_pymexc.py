@@ -62,6 +62,11 @@ def test_public_streams() -> None:
                 message = got.get(timeout=8)
                 assert message["symbol"] == SYMBOL and check(message["data"]), name
             got = queue.Queue()
+            client.depth_full_stream(got.put, symbol=SYMBOL, limit=5)
+            full = got.get(timeout=8)["data"]
+            assert len(full["bids"]) == len(full["asks"]) == 5
+            assert full["bids"][0][0] < full["asks"][0][0]
+            got = queue.Queue()
             client.tickers_stream(got.put)
             assert got.get(timeout=8)["data"][0]["symbol"] == SYMBOL
             got = queue.Queue()
@@ -94,7 +99,18 @@ def test_personal_stream_and_lenient_orders() -> None:
             assert seen == {"push.personal.order", "push.personal.asset"}
             assert len(http.open_orders(SYMBOL)["data"]) == 1
             assert http.cancel_all(SYMBOL)["success"]
-            assert http.assets()["data"]
+            (usdt,) = http.assets()["data"]
+            assert (usdt["currency"], usdt["equity"]) == ("USDT", 100_000)
+            while got.get(timeout=8)["data"].get("state") != 4:  # the cancel, and its asset
+                pass
+            only = queue.Queue()
+            client.filter_stream(only.put, params={"filters": [{"filter": "order"}]})
+            while not any("order" in one.body for one in list(venue.requests)
+                          if one.method == "personal.filter"):  # fmt: skip
+                assert loop.time() < deadline + 30
+            assert http.order(symbol=SYMBOL, price=price, vol=1, side=1, type=1, open_type=1,
+                              leverage=20)["success"]  # fmt: skip
+            assert only.get(timeout=8)["data"]["vol"] == 1
         finally:
             leave(client)
             http.session.close()

@@ -9,22 +9,30 @@ import pytest
 
 from mexcfast.core.sign import Signer
 from mexcfast.core.topics import FILTERS
-from mexcfast.errors import AuthenticationError
+from mexcfast.errors import AuthenticationError, ConnectFailed
 from mexcfast.net.connection import StreamSettings
-from mexcfast.net.private import PERSONAL, PrivateStream, StreamState, union, wishes
+from mexcfast.net.private import (
+    PERSONAL,
+    PrivateStream,
+    Rotation,
+    StreamState,
+    union,
+    wishes,
+)
 from net.test_pool import QUICK, Me, Venue, Watch
 
 SIGNER = ("mxKEY", "secret-of-the-test")
 REQ_TIME = 1611038237237
 
 
-def play(script, **settings):
+def play(script, rotation_timeout=5.0, **settings):
     """Run script(venue, stream, me, watch), then close everything."""
     async def run():
         watch = Watch()
         async with Venue(watch) as venue:
             stream = PrivateStream(venue.url, Signer(*SIGNER), lambda: REQ_TIME,
-                                   StreamSettings(**QUICK | settings))
+                                   StreamSettings(**QUICK | settings),
+                                   rotation=Rotation(overlap=0.05, timeout=rotation_timeout))
             try:
                 async with asyncio.timeout(20):
                     await script(venue, stream, Me(watch), watch)
@@ -209,6 +217,117 @@ def test_a_refused_filter_falls_back_to_everything():
         assert [event.channel for event in me.events] == ["push.personal.order"]
 
     play(script)
+
+
+def asset(ts, available):
+    return {"channel": "push.personal.asset", "ts": ts,
+            "data": {"currency": "USDT", "availableBalance": available}}
+
+
+def test_a_rotation_makes_before_it_breaks_and_tells_everything_once():
+    async def script(venue, stream, me, watch):
+        told = []
+        stream.notices.watch(told.append)
+        await stream.listen(me, ["asset", "order"])
+        await venue.push(asset(1, 5), 0)
+        stream.rotation = Rotation(overlap=1)
+        rotating = asyncio.create_task(stream.rotate("a test"))
+        while not stream.rotations:  # noqa: ASYNC110 - told when the old socket is closed
+            await asyncio.sleep(0.002)
+        assert [asked["method"] for n, asked, _ in venue.seen if n == 2][:2] == [
+            "login", "personal.filter"] and not venue.sockets[0].closed
+        for number in (0, 1, 0):                # a copy, and the same state once more
+            await venue.push(asset(2, 6), number)
+        await venue.push(asset(3, 5), 1)
+        await venue.push(asset(3, 5), 0)
+        await watch.until(lambda: len(me.events) == 4)
+        assert await rotating
+        assert venue.sockets[0].closed and not venue.sockets[1].closed
+        await venue.push(asset(4, 7), 1)
+        await watch.until(lambda: len(me.events) == 5)
+        assert [event.available for event in me.events] == [5, 6, 6, 5, 7]
+        assert [type(event).__name__ for event in told] == ["Connected", "Rotated"]
+        assert (told[1].old, told[1].connection) == ("private", "private-2")
+        assert not any("disconnected" in each for each in me.life)
+        await venue.sockets[1].close()
+        await watch.until(lambda: ("reconnected", "private-2") in me.life)
+
+    play(script)
+
+
+@pytest.mark.parametrize("answer", [
+    None, "close", {"channel": "rs.error", "data": "Confirming signature failed"}])
+def test_a_rotation_that_fails_leaves_the_old_socket(answer):
+    async def script(venue, stream, me, watch):
+        await stream.listen(me)
+        venue.answers["login"] = [answer] * 200
+        assert not await stream.rotate("a test")
+        assert stream.is_live and stream.login_error is None
+        await venue.push(asset(1, 5), 0)
+        await watch.until(lambda: me.events)
+        assert not any("disconnected" in each for each in me.life)
+        venue.answers["login"].clear()
+        assert await stream.rotate("a test")
+
+    play(script, rotation_timeout=0.3, acknowledge_timeout=0.1, backoff_cap_ms=50)
+
+
+def test_the_old_socket_may_be_lost_while_the_new_one_logs_in():
+    async def script(venue, stream, me, watch):
+        await stream.listen(me)
+        venue.answers["login"] = [None]
+        rotating = asyncio.create_task(stream.rotate("a test"))
+        await watch.until(lambda: venue.requests("login", 2))
+        venue.answers["login"] = [None] * 50
+        await venue.sockets[0].close()
+        await watch.until(lambda: any("disconnected" in each for each in me.life))
+        await venue.push({"channel": "rs.login", "data": "success"}, 1)
+        assert await rotating
+        assert stream.is_live and ("reconnected", "private-2") in me.life
+        await venue.push(asset(1, 5), 1)
+        await watch.until(lambda: me.events)
+
+    play(script)
+
+
+def test_sockets_are_rotated_by_themselves():
+    async def script(venue, stream, me, watch):
+        stream.rotation = Rotation(after=0.2, spread=0.1, overlap=0.02, timeout=5)
+        await stream.listen(me)
+        await watch.until(lambda: stream.rotations >= 3 and len(venue.sockets) >= 4)
+        assert not any("disconnected" in each for each in me.life)
+
+    play(script)
+
+
+def test_closing_releases_whoever_waits():
+    async def script(venue, stream, me, watch):
+        venue.answers["login"] = [None]
+        waiting = asyncio.create_task(stream.listen(me))
+        await watch.until(lambda: venue.requests("login"))
+        await stream.close()
+        with pytest.raises(ConnectFailed, match="closed"):
+            await waiting
+
+    play(script)
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_behind():
+    async def script(venue, stream, me, watch):
+        venue.answers["login"] = [None]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.listen(me), 0.1)
+        assert stream.state is StreamState.CLOSED
+        await stream.listen(me)
+
+    play(script)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"after": 90_000}, {"after": 10, "spread": 10}, {"overlap": -1}, {"timeout": "5"}])
+def test_rotation_is_checked(wrong):
+    with pytest.raises(ValueError):
+        Rotation(**wrong)
 
 
 def test_a_listener_that_raises_stops_nobody():

@@ -14,6 +14,7 @@ from mexcfast.core.account import AccountState, Kind
 from mexcfast.core.intent import ClientOrderIds
 from mexcfast.core.rest import Endpoint
 from mexcfast.errors import NotReady
+from mexcfast.net.private import Rotation
 from mexcfast.net.reconcile import AccountSettings
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import BackType, OpenType, OrderState, PositionType, TriggerType
@@ -350,6 +351,52 @@ def test_random_trading_with_lost_and_late_pushes_ends_equal(seed):
 
     play(story, account={"push_deadline": 0.5, "margin_ms": 100},
          variations=Variations(private_delay_seconds=0.02 * (seed % 2)))
+
+
+class Everything(mx.Listener):
+    def __init__(self):
+        self.fills, self.updates, self.lost = [], [], 0
+
+    def on_event(self, event):
+        if isinstance(event, mx.events.FillUpdate):
+            self.fills.append(event.fill_id)
+        elif isinstance(event, mx.events.OrderUpdate):
+            self.updates.append((event.order_id, event.version))
+
+    def on_disconnected(self, connection, why):
+        self.lost += 1
+
+
+def test_rotations_under_trading_lose_and_double_nothing():
+    async def story(venue, client, other):
+        told, listener = [], Everything()
+        stream = client.trader.stream
+        stream.notices.watch(lambda event: told.append(type(event).__name__))
+        await client.trader.listen(listener, ["order", "order.deal"])
+        before = {order.id: order.version for order in venue.account.orders.values()}
+        stream.rotation = Rotation(after=0.3, spread=0.1, overlap=0.05, timeout=10)
+        stream.begin_rotating()
+        count = 0
+        while stream.rotations < 6:
+            count += 1
+            await resting(venue, client, 0, 3)
+            await resting(venue, other, count % 9, 2)
+            venue.trade(SYMBOL, "sell", 40)
+            if count % 5 == 0:
+                await other.orders.cancel_all(SYMBOL)
+        await other.orders.cancel_all(SYMBOL)
+        truth = {deal.id for deal in venue.account.deals}
+        async with asyncio.timeout(15):
+            await until(lambda: len(listener.fills) >= len(truth))
+        await equal(venue, client)
+        assert sorted(listener.fills) == sorted(truth)
+        versions = [(order.id, version.version) for order in venue.account.orders.values()
+                    for version in order.history if version.version > before.get(order.id, 0)]
+        assert sorted(listener.updates) == sorted(versions)
+        assert listener.lost == 0 and "Disconnected" not in told and told.count("Rotated") >= 5
+        assert not client.told, "the comparison after each rotation found nothing"
+
+    play(story, account={"margin_ms": 300})
 
 
 @pytest.mark.parametrize("wrong", [

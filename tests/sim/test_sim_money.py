@@ -252,15 +252,19 @@ class Story(RuleBasedStateMachine):
         price = self._price(symbol, offset * 4)
         if trailing:
             track = TrackOrder(
-                0, user.uid, contract, side, vol, LEVERAGE[symbol], 1, trend,
-                price if offset > 0 else Decimal(0), 1, Decimal("0.0005"), user.position_mode,
-                reduce_only, self.now,
+                id=0, uid=user.uid, contract=contract, side=side, vol=vol,
+                leverage=LEVERAGE[symbol], open_type=1, trend=trend,
+                active_price=price if offset > 0 else Decimal(0), back_type=1,
+                back_value=Decimal("0.0005"), position_mode=user.position_mode,
+                reduce_only=reduce_only, create_ms=self.now,
             )  # fmt: skip
             self._try(self.venue.conditional.place_track, user, track)
             return
         plan = PlanOrder(
-            0, user.uid, contract, side, vol, LEVERAGE[symbol], 1, price, up, 24, 5, trend,
-            Decimal(0), user.position_mode, reduce_only, 0, Attached(), self.now,
+            id=0, uid=user.uid, contract=contract, side=side, vol=vol, leverage=LEVERAGE[symbol],
+            open_type=1, trigger_price=price, trigger_type=up, cycle_hours=24, order_type=5,
+            trend=trend, price=Decimal(0), position_mode=user.position_mode,
+            reduce_only=reduce_only, price_protect=0, attached=Attached(), create_ms=self.now,
         )  # fmt: skip
         self._try(self.venue.conditional.place_plan, user, plan)
 
@@ -277,9 +281,11 @@ class Story(RuleBasedStateMachine):
             now = self.venue.conditional.price(market, trend)
             part = position.hold_vol if whole else min(vol, position.hold_vol)
             stop = StopOrder(
-                0, user.uid, contract, position.id, position.type, part,
-                Leg(now + step, trend, part, reverse), Leg(now - step, trend, part, reverse),
-                self.now, vol_type=2 if whole else 1,
+                id=0, uid=user.uid, contract=contract, position_id=position.id,
+                position_type=position.type, vol=part,
+                profit=Leg(now + step, trend, part, reverse),
+                loss=Leg(now - step, trend, part, reverse), create_ms=self.now,
+                vol_type=2 if whole else 1,
             )  # fmt: skip
             self._try(self.venue.conditional.place_stop, user, stop)
 

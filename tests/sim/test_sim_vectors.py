@@ -9,6 +9,7 @@ sample's own word.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -236,6 +237,59 @@ def test_reply_has_the_form_of_the_sample(sample: dict[str, Any]) -> None:
         for field in usual.__dataclass_fields__:
             setattr(before, field, getattr(usual, field))
     assert differences(sample["response"], reply, name) == []
+
+
+def spoilt(reply: Any) -> Iterator[tuple[str, Any]]:
+    """The reply with one thing wrong in each: a member gone, or of another type."""
+    if isinstance(reply, dict):
+        for key, value in reply.items():
+            rest = {name: one for name, one in reply.items() if name != key}
+            yield f"without {key}", rest
+            other: Any = 5 if kind(value) != "number" else "5"
+            yield f"{key} of another type", {**rest, key: other}
+            for what, inside in spoilt(value):
+                yield f"{key}: {what}", {**rest, key: inside}
+    elif isinstance(reply, list) and reply and isinstance(reply[0], dict):
+        for what, inside in spoilt(reply[0]):
+            yield f"[0]: {what}", [inside, *reply[1:]]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda one: one["name"])
+def test_the_comparison_can_fail(sample: dict[str, Any]) -> None:
+    """Whatever a sample has: without it, or with another type, the reply is found wrong."""
+    response = sample["response"]
+    assert differences(response, response, "") == []
+    for what, wrong in spoilt(response):
+        found = differences(response, wrong, "")
+        if not found:  # null may be anything, and some lists may hold what others do not
+            assert optional(response, wrong), what
+
+
+def optional(sample: Any, wrong: Any) -> bool:
+    """Whether the two differ only in what is null in a sample or not in all of a list's items."""
+    if isinstance(sample, dict) and isinstance(wrong, dict):
+        same = [key for key in sample if sample[key] is not None]
+        return all(key in wrong and optional(sample[key], wrong[key]) for key in same)
+    if isinstance(sample, list) and sample and isinstance(sample[0], dict):
+        return optional(common(sample), wrong[0])
+    return sample is None or kind(sample) == kind(wrong)
+
+
+def test_every_line_is_compared() -> None:
+    """How many lines and paths there are, and which of them are left out with a reason."""
+    names = [one["name"] for one in SAMPLES]
+    errors = {one["name"] for one in SAMPLES if one["response"].get("success") is False}
+    assert len(names) == len(set(names)) == 115
+    assert set(EXCEPTIONS) < set(names) and set(ERRORS) <= errors
+    assert errors - set(ERRORS) - set(EXCEPTIONS) == set()
+    paths = {(one["method"], one["path"].partition("?")[0]) for one in SAMPLES}
+    left = {
+        (one["method"], one["path"].partition("?")[0])
+        for one in SAMPLES
+        if one["name"] not in EXCEPTIONS
+    }
+    print(f"{len(names)} lines, {len(paths)} paths; {len(EXCEPTIONS)} lines not compared")
+    assert left == paths  # an exception is never the only line of its path
 
 
 def expired(world: World) -> None:

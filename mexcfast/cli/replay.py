@@ -1,0 +1,88 @@
+"""`mexcfast replay`: play a tape, show its books, and say what it held and what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+import mexcfast as mx
+from mexcfast.cli.record import size
+from mexcfast.cli.screen import Screen, number
+from mexcfast.core.depth import OrderBook
+from mexcfast.tape.export import export_lines
+from mexcfast.tape.replay import Summary
+
+SHOWN = 3                # books beside each other
+
+
+async def replay(path: str, *, speed: float | None, levels: int, export: str | None,
+                 as_json: bool) -> int:
+    """0 when the tape is whole and played as it was recorded, else 1."""
+    if export is not None:
+        count = export_lines(path, export)
+        print(f"{count} frames -> {export}", file=sys.stderr)
+    played = mx.Replay(path, speed=speed)
+    books = played.market.books
+    if as_json:
+        summary = await played.run()
+        print(json.dumps(as_dict(summary, books.values())))
+        return int(not summary.is_whole)
+    pace = "full speed" if speed is None else f"speed {speed:g}"
+    with Screen(f"{played!r} at {pace}", levels=levels, lines=2) as screen:
+        screen.status = lambda: _status(played)
+        task = asyncio.create_task(played.run())
+        try:
+            while not task.done():
+                screen.books = list(books.values())[:SHOWN]
+                screen.draw()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(task), 0.1)
+            summary = task.result()
+        finally:
+            task.cancel()
+    for line in lines_of(summary, list(books.values())):
+        screen.console.print(line, soft_wrap=True)
+    return int(not summary.is_whole)
+
+
+def _status(played: mx.Replay) -> str:
+    summary = played.summary
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(played.now_ns / 1e9))
+    return f"{when} UTC  {summary.frames} frames, {summary.gaps} gaps"
+
+
+def as_dict(summary: Summary, books: Iterable[OrderBook]) -> dict[str, object]:
+    """The summary for programs."""
+    return {
+        "records": summary.records, "frames": summary.frames, "frame_bytes": summary.frame_bytes,
+        "first_ns": summary.first_ns, "last_ns": summary.last_ns,
+        "disconnects": summary.disconnects, "gaps": summary.gaps, "repairs": summary.repairs,
+        "losses": summary.losses, "lost": summary.lost, "keyframes": summary.keyframes,
+        "differing": summary.differing, "orders": summary.orders, "faults": summary.faults,
+        "damages": [str(damage) for damage in summary.damages], "whole": summary.is_whole,
+        "books": {book.symbol: {"version": book.version, "hash": f"{mx.book_hash(book):016x}"}
+                  for book in books}}
+
+
+def lines_of(summary: Summary, books: list[OrderBook]) -> list[str]:
+    """The summary for people."""
+    seconds = (summary.last_ns - summary.first_ns) / 1e9
+    lines = [
+        f"{summary.frames} frames, {size(summary.frame_bytes)}, {seconds:.1f} s",
+        f"{summary.disconnects} disconnects, {summary.gaps} gaps, {summary.repairs} requests to "
+        f"mend books, {summary.faults} refused frames",
+        f"{summary.lost} records lost while recording, {len(summary.damages)} damaged places",
+        f"{summary.keyframes} recorded books compared, {summary.differing} differ",
+    ]
+    lines += [f"damaged: {damage}" for damage in summary.damages]
+    for book in books:
+        bid, ask = book.best_bid, book.best_ask
+        top = ("empty" if bid is None or ask is None else
+               f"{number(bid, book.price_scale)} x {number(ask, book.price_scale)}")
+        lines.append(f"{book.symbol} version {book.version} {top} hash {mx.book_hash(book):016x}")
+    lines.append("whole" if summary.is_whole else "NOT whole: see above")
+    return lines

@@ -1,0 +1,1 @@
+"""No Python face: shape is cimported only."""
