@@ -1,6 +1,7 @@
 """Nanoseconds per frame and per signature, beside what a Python user would otherwise call.
 
-    python bench/micro.py                     the table: minima of interleaved repeats, and ratios
+    python bench/micro.py                     the tables: minima of interleaved repeats, and ratios
+    python bench/micro.py --json FILE         the same as JSON beside them
     python bench/micro.py --frames 200 --repeats 1    a quick look that it runs
     python -m pytest bench/micro.py --benchmark-only  the same through pytest-benchmark
 
@@ -8,12 +9,14 @@ Hot here: one Python call per frame, from bytes to an updated book. The data is 
 synthetic stream. Before anything is timed, all candidates must end at the same book and the same
 signatures. Compare only numbers of one run: machines and moments differ.
 
-Rivals are optional (orjson, msgspec): what is not installed is left out of the table.
+The rivals are those of bench/rivals.py: pip install -e .[bench]. What is missing is named above the
+table, and its rows stay away.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import hmac
 import json
@@ -21,8 +24,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
-from decimal import Decimal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,19 +33,11 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
+from rivals import Missing, available, need
 
 from mexcfast.core.depth import Change, OrderBook
 from mexcfast.core.events import parse_frame
 from mexcfast.core.sign import Signer, canonical_query
-
-try:
-    import orjson
-except ImportError:
-    orjson = None  # type: ignore[assignment]
-try:
-    import msgspec
-except ImportError:
-    msgspec = None  # type: ignore[assignment]
 
 ACCESS_KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
 NOW_MS = 1_790_870_000_000
@@ -54,59 +49,37 @@ LONG = json.dumps({"symbol": SYMBOL, "price": 104231.4, "vol": 12, "leverage": 2
 PARAMS = {"symbol": SYMBOL, "page_num": 1, "page_size": 100, "states": "2,3", "start_time": NOW_MS,
           "category": None}
 
-Side = dict[Any, Any]
+OURS = "mexcfast parse + check + apply"
+OURS_TOP = "mexcfast, best bid and ask read after each frame"
+ORJSON = "orjson.loads, no book"
+TOP = ", top read"
+#: Rivals whose top costs more than the frame: a tenth of the frames is enough.
+SLOW_TOP = ("dict", "order-book")
+
+#: What has to be reached (a ratio of minima): what is compared, ours, theirs, must, goal.
+TARGETS = [
+    ("against ccxt.pro's handler", OURS, ["ccxt.pro handle_message (orjson)"], 25, 60),
+    ("against orjson + order-book", OURS, ["orjson + order-book"], 5, 10),
+    ("against msgspec + dict", OURS, ["msgspec typed + dict"], 4, 8),
+    ("top read each frame, against the best rival at that", OURS_TOP,
+     ["orjson + sortedcontainers" + TOP, "orjson + ccxt OrderBook" + TOP], 9, 18),
+    ("against orjson.loads of the frame, no book", OURS, [ORJSON], 2, 4.5),
+]
 
 
-class DictBook:
-    """What people write: a dict per side, sorted when the top is wanted, versions checked."""
-
-    def __init__(self, snapshot: bytes) -> None:
-        data = json.loads(snapshot)["data"]
-        self.bids: Side = {level[0]: level[1] for level in data["bids"]}
-        self.asks: Side = {level[0]: level[1] for level in data["asks"]}
-        self.version: int = data["version"]
-
-    def apply(self, frame: dict[str, Any]) -> None:
-        data = frame["data"]
-        self.change(data["asks"], data["bids"], data["begin"], data["end"])
-
-    def change(self, asks: Iterable[Any], bids: Iterable[Any], begin: int, end: int) -> None:
-        if end <= self.version:
-            return
-        if begin > self.version + 1:
-            raise ValueError("gap")
-        for side, levels in ((self.asks, asks), (self.bids, bids)):
-            for level in levels:
-                if level[1]:
-                    side[level[0]] = level[1]
-                else:
-                    side.pop(level[0], None)
-        self.version = end
-
-    def top(self) -> tuple[float, float]:
-        return max(self.bids), min(self.asks)
-
-
-def _typed_decoder() -> Any:
-    level = tuple[float, float, int]
-    data = msgspec.defstruct("Data", [("asks", list[level]), ("bids", list[level]), ("begin", int),
-                                      ("end", int), ("version", int)], gc=False)
-    frame = msgspec.defstruct("Frame", [("channel", str), ("data", data), ("symbol", str),
-                                        ("ts", int)], gc=False)
-    return msgspec.json.Decoder(frame).decode
-
-
-def _book(stream: Stream) -> OrderBook:
-    book = OrderBook(SYMBOL)
+def our_book(stream: Stream, storage: str = "auto") -> OrderBook:
+    book = OrderBook(SYMBOL, storage=storage)
     book.load_snapshot(stream.snapshot)
     return book
 
 
-# Each candidate: name -> a function that makes a fresh function of the list of frames.
+# Each candidate: name -> a function that makes a fresh function of the list of frames, and how many
+# of the frames it is given (one in so many).
 Run = Callable[[list[bytes]], object]
+Candidate = tuple[Callable[[], Run], int]
 
 
-def depth_candidates(stream: Stream) -> dict[str, Callable[[], Run]]:
+def depth_candidates(stream: Stream) -> dict[str, Candidate]:
     def each(function: Callable[[bytes], object]) -> Callable[[], Run]:
         def make() -> Run:
             def run(frames: list[bytes]) -> None:
@@ -115,78 +88,45 @@ def depth_candidates(stream: Stream) -> dict[str, Callable[[], Run]]:
             return run
         return make
 
-    def ours() -> Run:
-        book = _book(stream)
-        apply = book.apply
-
-        def run(frames: list[bytes]) -> OrderBook:
-            for frame in frames:
-                apply(frame)
-            return book
-        return run
+    def with_book(make_book: Callable[[], Any], method: str) -> Callable[[], Run]:
+        return lambda: each(getattr(make_book(), method))()
 
     def ours_top() -> Run:
-        book = _book(stream)
+        book = our_book(stream)
         apply = book.apply
 
-        def run(frames: list[bytes]) -> OrderBook:
+        def run(frames: list[bytes]) -> None:
             for frame in frames:
                 apply(frame)
                 _ = book.best_bid, book.best_ask
-            return book
         return run
 
-    def dict_book(loads: Callable[[bytes], Any]) -> Callable[[], Run]:
+    def rival_top(rival: Any) -> Callable[[], Run]:
         def make() -> Run:
-            book = DictBook(stream.snapshot)
+            book = rival(stream.snapshot)
+            feed, top = book.feed, book.top
 
-            def run(frames: list[bytes]) -> DictBook:
+            def run(frames: list[bytes]) -> None:
                 for frame in frames:
-                    book.apply(loads(frame))
-                return book
+                    feed(frame)
+                    top()
             return run
         return make
 
-    def dict_top() -> Run:
-        book = DictBook(stream.snapshot)
-        loads = orjson.loads if orjson else json.loads
-
-        def run(frames: list[bytes]) -> DictBook:
-            for frame in frames[:len(frames) // 10]:       # slow: a tenth is enough
-                book.apply(loads(frame))
-                book.top()
-            return book
-        return run
-
-    found: dict[str, Callable[[], Run]] = {
-        "mexcfast parse + apply": ours,
-        "mexcfast parse + apply + best bid and ask": ours_top,
-        "mexcfast parse_frame, a typed event": each(parse_frame),
-        "json.loads, no book": each(json.loads),
-        "json + dict book": dict_book(json.loads),
+    found: dict[str, Candidate] = {
+        OURS: (with_book(lambda: our_book(stream), "apply"), 1),
+        "the same, sorted arrays": (with_book(lambda: our_book(stream, "arrays"), "apply"), 1),
+        OURS_TOP: (ours_top, 1),
+        "mexcfast parse_frame, a typed event": (each(parse_frame), 1),
+        "json.loads, no book": (each(json.loads), 1),
+        "an empty call (len)": (each(len), 1),
     }
-    if orjson:
-        found["orjson.loads, no book"] = each(orjson.loads)
-        found["orjson + dict book"] = dict_book(orjson.loads)
-    if msgspec:
-        decode = _typed_decoder()
-        found["msgspec typed decode, no book"] = each(decode)
-
-        def typed() -> Run:
-            book = DictBook(stream.snapshot)
-
-            def run(frames: list[bytes]) -> DictBook:
-                for frame in frames:
-                    data = decode(frame).data
-                    book.change(data.asks, data.bids, data.begin, data.end)
-                return book
-            return run
-        found["msgspec typed + dict book"] = typed
-    found[TENTH] = dict_top
+    with suppress(Missing):       # named by available()
+        found[ORJSON] = each(need("orjson").loads), 1
+    for name, rival in available()[0].items():
+        found[name] = with_book(lambda rival=rival: rival(stream.snapshot), "feed"), 1
+        found[name + TOP] = rival_top(rival), 10 if name.endswith(SLOW_TOP) else 1
     return found
-
-
-TENTH = "dict book + best bid and ask (fastest json)"
 
 
 def signing_candidates() -> dict[str, Callable[[], object]]:
@@ -213,32 +153,39 @@ def signing_candidates() -> dict[str, Callable[[], object]]:
 
 def check_answers(stream: Stream) -> None:
     """Every candidate gives the same answer; AssertionError when one does not."""
-    book = _book(stream)
-    model = DictBook(stream.snapshot)
+    books = {storage: our_book(stream, storage) for storage in ("auto", "arrays", "ladder")}
+    rivals = {name: rival(stream.snapshot) for name, rival in available()[0].items()}
+    model = rivals["json + dict"]
     for number, frame in enumerate(stream.frames):
-        if book.apply(frame) != Change.APPLIED:
-            raise AssertionError(f"frame {number} was not applied")
-        model.apply(json.loads(frame))
-        if number % 50 == 0 and (book.best_bid, book.best_ask) != model.top():
-            raise AssertionError(f"tops differ after frame {number}")
-    for ours, theirs, truth in zip(book.exact(), (model.bids, model.asks),
-                                   (stream.bids, stream.asks), strict=True):
-        scale = 10 ** book.price_scale
-        seen = {price: quantity for price, quantity, _ in ours}
-        if {round(price * scale): quantity for price, quantity in theirs.items()} != seen:
-            raise AssertionError("the dict book differs")
-        if {ticks * scale // 10: quantity for ticks, quantity in truth.items()} != seen:
-            raise AssertionError("the generator's book differs")
-    if book.version != stream.version or book.version != model.version:
-        raise AssertionError("versions differ")
+        for book in books.values():
+            if book.apply(frame) != Change.APPLIED:
+                raise AssertionError(f"frame {number} was not applied")
+        for rival in rivals.values():
+            rival.feed(frame)
+        if number % 500 == 0:
+            tops = {(book.best_bid, book.best_ask) for book in books.values()}
+            if tops | {rival.top() for rival in rivals.values()} != {model.top()}:
+                raise AssertionError(f"tops differ after frame {number}")
+    for name, rival in rivals.items():
+        if rival.levels() != model.levels():
+            raise AssertionError(f"{name}: its book differs")
+    for name, book in books.items():
+        if book.version != stream.version or book.version != model.version:
+            raise AssertionError(f"{name}: versions differ")
+        for ours, theirs, truth in zip(book.exact(), model.levels(), (stream.bids, stream.asks),
+                                       strict=True):
+            scale = 10 ** book.price_scale
+            seen = {price: quantity for price, quantity, _ in ours}
+            if {round(price * scale): quantity for price, quantity in theirs.items()} != seen:
+                raise AssertionError(f"{name}: the dict book differs")
+            if {ticks * scale // 10: quantity for ticks, quantity in truth.items()} != seen:
+                raise AssertionError(f"{name}: the generator's book differs")
+        if (book.best_bid or 0.0) >= (book.best_ask or 0.0):
+            raise AssertionError(f"{name}: the book is crossed")
     for frame in stream.frames[:200]:
         event = parse_frame(frame)
         if event.to_dict() != json.loads(frame):
             raise AssertionError(f"parse_frame differs: {frame!r}")
-    if msgspec and len(stream.frames):
-        typed = _typed_decoder()(stream.frames[0]).data
-        if typed.end != json.loads(stream.frames[0])["data"]["end"]:
-            raise AssertionError("msgspec differs")
     signing = {name: function() for name, function in signing_candidates().items()}
     for length in ("31 + 15 bytes", "31 + 219 bytes"):
         if signing[f"sign {length}"] != signing[f"hmac.new {length}"]:
@@ -246,8 +193,6 @@ def check_answers(stream: Stream) -> None:
     if signing["canonical_query, 5 parameters"].replace("%2C", ",") != str(  # type: ignore
             signing["the same with urllib's quote"]).replace("%2C", ","):
         raise AssertionError("queries differ")
-    if Decimal(str(book.best_bid)) >= Decimal(str(book.best_ask)):
-        raise AssertionError("the book is crossed")
 
 
 def measure(stream: Stream, repeats: int) -> dict[str, list[float]]:
@@ -256,36 +201,55 @@ def measure(stream: Stream, repeats: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in [*depth, *signing]}
     clock = time.perf_counter_ns
     calls = max(100, len(stream.frames))
+    gc.collect()
+    gc.freeze()                   # what is here already is no candidate's garbage
     for _ in range(repeats):
-        for name, make in depth.items():
-            run = make()
+        for name, (make, one_in) in depth.items():
+            run, frames = make(), stream.frames[:max(1, len(stream.frames) // one_in)]
             start = clock()
-            run(stream.frames)
-            spent = clock() - start
-            share = len(stream.frames) // 10 if name == TENTH else len(stream.frames)
-            times[name].append(spent / max(share, 1))
+            run(frames)
+            times[name].append((clock() - start) / len(frames))
         for name, function in signing.items():
             start = clock()
             for _ in range(calls):
                 function()
             times[name].append((clock() - start) / calls)
+    gc.unfreeze()
     return times
 
 
+def ratios(times: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Each target with what was measured; theirs is the fastest of the rivals named."""
+    out = []
+    for what, ours, theirs, must, goal in TARGETS:
+        found = {name: min(times[name]) for name in theirs if name in times}
+        best = min(found, key=found.__getitem__) if found else None
+        out.append({"what": what, "rival": best, "must": must, "goal": goal,
+                    "ratio": found[best] / min(times[ours]) if best else None})
+    return out
+
+
 def table(times: dict[str, list[float]], stream: Stream) -> str:
-    """Markdown: minimum, median and how many times the minimum of ours."""
+    """Markdown: minimum, median and how many times the minimum of ours; then the targets."""
     anchors = {"sign 31 + 15 bytes": "hmac.new 31 + 15 bytes",
                "sign 31 + 219 bytes": "hmac.new 31 + 219 bytes",
                "canonical_query, 5 parameters": "the same with urllib's quote"}
     anchor_of = {theirs: ours for ours, theirs in anchors.items()}
     out = [f"{len(stream.frames):,} frames of {stream.bytes_per_frame:.0f} bytes, "
-           f"{len(times['json.loads, no book'])} repeats; Python {platform.python_version()}, "
+           f"{len(times[OURS])} repeats; Python {platform.python_version()}, "
            f"{platform.machine()}; ns, minimum and median; ratio of minima to ours", "",
            "| candidate | min | median | times ours |", "| --- | --- | --- | --- |"]
     for name, values in times.items():
-        ours = anchor_of.get(name, name if name in anchors else "mexcfast parse + apply")
+        ours = anchor_of.get(name, name if name in anchors else
+                             OURS_TOP if name.endswith(TOP) else OURS)
         out.append(f"| {name} | {min(values):,.0f} | {statistics.median(values):,.0f} | "
                    f"{min(values) / min(times[ours]):.2f} |")
+    out += ["", "| parse + check + apply | rival | must | goal | measured |",
+            "| --- | --- | --- | --- | --- |"]
+    for row in ratios(times):
+        measured = f"{row['ratio']:.1f}x" if row["ratio"] else "not measured"
+        out.append(f"| {row['what']} | {row['rival'] or 'missing'} | {row['must']}x | "
+                   f"{row['goal']}x | {measured} |")
     return "\n".join(out)
 
 
@@ -294,10 +258,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=25_000)
     parser.add_argument("--levels", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
     given = parser.parse_args()
     stream = make_stream(given.frames, given.levels)
+    for reason in available()[1]:
+        print(f"MISSING: {reason}")
     check_answers(stream)
-    print(table(measure(stream, given.repeats), stream))
+    times = measure(stream, given.repeats)
+    print(table(times, stream))
+    if given.json:
+        given.json.write_text(json.dumps({
+            "python": platform.python_version(), "machine": platform.machine(),
+            "frames": len(stream.frames), "levels": given.levels, "unit": "ns",
+            "targets": ratios(times), "times": times}, indent=1) + "\n", encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -313,8 +286,9 @@ def pytest_generate_tests(metafunc: Any) -> None:
 def test_depth(benchmark: Any, depth_name: str) -> None:
     stream = make_stream(2_000)
     check_answers(stream)
-    make = depth_candidates(stream)[depth_name]
-    benchmark.pedantic(lambda run: run(stream.frames), setup=lambda: ((make(),), {}), rounds=20)
+    make, one_in = depth_candidates(stream)[depth_name]
+    frames = stream.frames[:len(stream.frames) // one_in]
+    benchmark.pedantic(lambda run: run(frames), setup=lambda: ((make(),), {}), rounds=20)
 
 
 def test_sign(benchmark: Any, signing_name: str) -> None:

@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AuditSettings": "net.audit",
     "Accepted": "types",
+    "AccountSettings": "net.reconcile",
+    "AccountState": "core.account",
     "Alert": "net.alerts",
     "AlertLevel": "net.alerts",
     "Change": "core.depth",
@@ -24,6 +26,7 @@ _HOMES = {
     "Listener": "core.listener",
     "LiveOrder": "net.own",
     "MarketData": "client",
+    "Mirror": "core.account",
     "OpenType": "types",
     "OrderBook": "core.depth",
     "OrderType": "types",
@@ -47,7 +50,7 @@ _HOMES = {
     "parse_frame": "core.events",
     "run": "runtime",
 }
-_ROOMS = {"events": "core.events", "topics": "core.topics"}
+_ROOMS = {"account": "core.account", "events": "core.events", "topics": "core.topics"}
 
 __all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
 

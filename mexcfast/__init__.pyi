@@ -1,8 +1,11 @@
 from mexcfast.client import Client as Client
 from mexcfast.client import MarketData as MarketData
 from mexcfast.client import Trader as Trader
+from mexcfast.core import account as account
 from mexcfast.core import events as events
 from mexcfast.core import topics as topics
+from mexcfast.core.account import AccountState as AccountState
+from mexcfast.core.account import Mirror as Mirror
 from mexcfast.core.book_hash import book_hash as book_hash
 from mexcfast.core.depth import Change as Change
 from mexcfast.core.depth import OrderBook as OrderBook
@@ -60,6 +63,7 @@ from mexcfast.net.audit import AuditSettings as AuditSettings
 from mexcfast.net.connection import StreamSettings as StreamSettings
 from mexcfast.net.journal import Journal as Journal
 from mexcfast.net.own import LiveOrder as LiveOrder
+from mexcfast.net.reconcile import AccountSettings as AccountSettings
 from mexcfast.runtime import run as run
 from mexcfast.tape.recorder import Recorder as Recorder
 from mexcfast.tape.recorder import TapeSettings as TapeSettings

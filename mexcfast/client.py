@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mexcfast.core import topics as topic
 from mexcfast.core.account import CHANNELS, AccountState, Mirror
@@ -255,6 +255,8 @@ class Client:
     be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
     kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
     functions or net.alerts.Webhook.
+    lane: "auto" sends order entry over warm connections of its own (docs/lane.md), "off" over
+    aiohttp as everything else.
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
@@ -263,7 +265,8 @@ class Client:
                  limits: RiskLimits | None = None,
                  account: AccountSettings | None = None,
                  kill_switch: KillSwitchSettings | None = None,
-                 alerts: Iterable[Callable[[Alert], None]] = ()) -> None:
+                 alerts: Iterable[Callable[[Alert], None]] = (),
+                 lane: Literal["auto", "off"] = "auto") -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -271,7 +274,7 @@ class Client:
             raise ConfigError("one of access_key and secret is missing; allowed: both or neither")
         self.endpoint = Endpoint.at(endpoint) if isinstance(endpoint, str) else endpoint
         self._clock = Clock()
-        self._executor = Executor(self.endpoint, signer, self._clock)
+        self._executor = Executor(self.endpoint, signer, self._clock, lane=lane)
         windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
                           budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)

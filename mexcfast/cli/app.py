@@ -223,6 +223,37 @@ def trade(
                               as_json=as_json))))
 
 
+@app.command()
+def doctor(
+    drill: Annotated[bool, typer.Option("--drill", help="Pull every trigger of the kill switch on "
+                                        "the embedded exchange and measure it.")] = False,
+    trigger: Annotated[str | None, typer.Option(help="With --drill: this trigger alone.")] = None,
+    reset_kill_switch: Annotated[str | None, typer.Option(
+        help="Arm the kill switch of this state file again; needs --reason.")] = None,
+    reason: Annotated[str, typer.Option(help="Who resets it and why.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Reset although open orders are not proven "
+                                        "cancelled.")] = False,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check build, machine, clock, latency, keys and budgets; drill the kill switch."""
+    from mexcfast.cli import doctor as room
+
+    if reset_kill_switch is not None:
+        if drill:
+            _fail("--drill and --reset-kill-switch exclude each other")
+        _finish(run(_quietly(room.reset(reset_kill_switch, reason, force=force))))
+    if drill:
+        from mexcfast.cli.drill import run_drills
+        from mexcfast.core.killswitch import Trigger
+
+        drilled = [str(one) for one in Trigger if one is not Trigger.STATE_FILE]
+        if trigger is not None and trigger not in drilled:
+            _fail(f"--trigger is {trigger!r}; allowed: {', '.join(drilled)}")
+        _finish(run(_quietly(run_drills(only=trigger, as_json=as_json))))
+    _finish(run(_quietly(room.doctor(endpoint=endpoint, as_json=as_json))))
+
+
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True,
                                "help_option_names": []})
 def watchdog(context: typer.Context) -> None:

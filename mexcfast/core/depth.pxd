@@ -45,7 +45,7 @@ cdef class OrderBook(Book):
         Pending* pending
         Level* pool
         uint32_t n_pending, cap_pending, n_pool, cap_pool
-        Message message                   # for apply() and the loads; made when first used
+        Message message                   # for apply(); made when first used
         readonly Tap tap                  # told of everything that goes in; None: nobody records
         readonly uint32_t tap_number      # this book's number on the tape
 

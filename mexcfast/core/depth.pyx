@@ -42,6 +42,22 @@ from mexcfast.errors import BookError, FrameError
 cdef tuple CHANGES = tuple(Change)    # making an enum member costs more than applying a frame
 
 
+cdef list spare = []                  # a Message between two loads
+
+
+cdef Message _borrow():
+    """A Message for a snapshot or commits: one for all books, for it grows to the longest reply."""
+    return <Message>spare.pop() if spare else Message()
+
+
+cdef int _give_back(Message m) except -1:
+    m.holder = m.inflated = None
+    m.size = 0
+    if not spare:
+        spare.append(m)
+    return 0
+
+
 cdef class OrderBook(Book):
     """The book of one contract, and how sure it is of itself.
 
@@ -109,7 +125,7 @@ cdef class OrderBook(Book):
 
     def expect_snapshot(self):
         """The snapshot has been asked for: INIT becomes SYNCING, so frames are kept from now on."""
-        self._note(EXPECTED, b"", 0)
+        self._note(EXPECTED, b"", -1)
         if self.state == INIT:
             self.state = SYNCING
 
@@ -145,9 +161,12 @@ cdef class OrderBook(Book):
         Raises FrameError on bad bytes or a refusal of the venue.
         """
         self._note(SNAPSHOT, data, ts_recv_ns)
-        cdef Message m = self._message()
-        m.decode_object(data)
-        return CHANGES[<int>self._snapshot(m, ts_recv_ns)]
+        cdef Message m = _borrow()
+        try:
+            m.decode_object(data)
+            return CHANGES[<int>self._snapshot(m, ts_recv_ns)]
+        finally:
+            _give_back(m)
 
     def load_commits(self, data, int64_t ts_recv_ns=0):
         """Take a REST depth_commits reply in any order (protocol.md 10.2 step 4).
@@ -157,24 +176,27 @@ cdef class OrderBook(Book):
         untouched); STALE when nothing was missing. Raises FrameError as load_snapshot does.
         """
         self._note(COMMITS, data, ts_recv_ns)
-        cdef Message m = self._message()
-        m.decode_object(data)
-        return CHANGES[<int>self._commits(m, ts_recv_ns)]
+        cdef Message m = _borrow()
+        try:
+            m.decode_object(data)
+            return CHANGES[<int>self._commits(m, ts_recv_ns)]
+        finally:
+            _give_back(m)
 
     def suspect(self, str why not None):
         """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
-        self._note(SUSPECTED, why, 0)
+        self._note(SUSPECTED, why, -1)
         if self.state != STOPPED:
             self.doubt = why
 
     def trust(self):
         """The stream has spoken, or was shown to have had nothing to say."""
-        self._note(UNSUSPECTED, b"", 0)
+        self._note(UNSUSPECTED, b"", -1)
         self.doubt = None
 
     def reset(self):
         """Forget everything: after a reconnect nothing old survives (protocol.md 10.2 step 6)."""
-        self._note(RESET, b"", 0)
+        self._note(RESET, b"", -1)
         self.clear_levels()
         self._forget_pending()
         self.version = -1
@@ -188,7 +210,7 @@ cdef class OrderBook(Book):
 
     def suspend(self):
         """The stream is gone: not LIVE any more, the last levels stay readable until reset()."""
-        self._note(SUSPENDED, b"", 0)
+        self._note(SUSPENDED, b"", -1)
         self._forget_pending()
         self.doubt = None
         if self.state != STOPPED:
@@ -215,7 +237,7 @@ cdef class OrderBook(Book):
 
     def stop(self):
         """No more frames are wanted; the last levels stay readable."""
-        self._note(BOOK_STOPPED, b"", 0)
+        self._note(BOOK_STOPPED, b"", -1)
         self._forget_pending()
         self.doubt = None
         self.state = STOPPED

@@ -177,8 +177,10 @@ def classify(route: Route, error: MexcfastError) -> Trigger | None:
         return Trigger.SIGNATURE if isinstance(error, SignatureError) else None
     code = error.code if isinstance(error, VenueError) else None
     if isinstance(error, EdgeError):
-        return Trigger.PATH_GONE if error.status == 404 else (
-            Trigger.EDGE if error.status in (401, 403, 429) else None)
+        if error.status >= 500:
+            return None
+        return {404: Trigger.PATH_GONE, 401: Trigger.EDGE, 403: Trigger.EDGE,
+                429: Trigger.EDGE}.get(error.status, Trigger.UNREADABLE)
     if isinstance(error, MaintenanceError) or code == 1002:
         return Trigger.MAINTENANCE
     if isinstance(error, SignatureError):

@@ -341,6 +341,7 @@ class Endpoint:
     connect_timeout_ms: int = 3000
     timeout_ms: int = 10_000
     keepalive_ms: int = 30_000      # idle longer than this, a connection is not used again
+    warm_connections: int = 2       # kept open for order entry before they are needed
 
     def __post_init__(self) -> None:
         for url, schemes in ((self.rest_url, ("http://", "https://")),
@@ -349,6 +350,8 @@ class Endpoint:
                 raise ConfigError(f"endpoint address is {url!r}; allowed: {' or '.join(schemes)}")
         if self.recv_window_s is not None and not 1 <= self.recv_window_s <= 60:
             raise ConfigError(f"recv_window_s is {self.recv_window_s}; allowed: None, 1 to 60")
+        if not 0 <= self.warm_connections <= 16:
+            raise ConfigError(f"warm_connections is {self.warm_connections}; allowed: 0 to 16")
         unknown = [name for name in self.paths if name not in BY_NAME]
         unknown += [name for name in self.limits if name not in GROUPS]
         if unknown:
@@ -382,6 +385,11 @@ GROUPS: Mapping[str, tuple[int, int]] = MappingProxyType(
 LIVE = Endpoint("https://api.mexc.com", "wss://contract.mexc.com/edge")
 #: The previous REST host; still answers, reported to refuse POST from some addresses.
 LIVE_PREVIOUS = Endpoint("https://contract.mexc.com", "wss://contract.mexc.com/edge")
+
+
+#: Order entry: what may go over the order lane.
+ORDER_ENTRY = frozenset(route.name for route in ROUTES
+                        if route.writes and route.path.startswith("private/order/"))
 
 
 def find(name: str) -> Route:
@@ -440,6 +448,17 @@ def prepare(endpoint: Endpoint, route: Route, path: Mapping[str, object] | None 
             raise IntentError(name[:-1], None, "a value: it is required")
     query = canonical_query(given)
     return Request("GET", f"{url}?{query}" if query else url, query.encode("ascii"), None)
+
+
+def fixed_headers(endpoint: Endpoint) -> dict[str, str]:
+    """What stands in every request's head, in order of sending."""
+    return {"Content-Type": "application/json", "Language": endpoint.language,
+            "User-Agent": endpoint.user_agent}
+
+
+def last_headers(endpoint: Endpoint) -> dict[str, str]:
+    """What stands behind the signature."""
+    return {} if endpoint.recv_window_s is None else {"Recv-Window": str(endpoint.recv_window_s)}
 
 
 # ---------------------------------------------------------------------------------------------

@@ -42,5 +42,5 @@ cdef class Tap:
     # One frame. text is the caller's and valid during the call only.
     cdef int frame(self, uint32_t source, const char* text, Py_ssize_t size,
                    int64_t ts_recv_ns) except -1
-    # Anything else. payload: bytes-like or str. ts_ns 0: the recorder takes its own time.
+    # Anything else. payload: bytes-like or str. ts_ns -1: the recorder takes its own time.
     cpdef note(self, int kind, uint32_t source, object payload, int64_t ts_ns=*)

@@ -10,7 +10,7 @@ cdef class Tap:
                    int64_t ts_recv_ns) except -1:
         return 0
 
-    cpdef note(self, int kind, uint32_t source, object payload, int64_t ts_ns=0):
+    cpdef note(self, int kind, uint32_t source, object payload, int64_t ts_ns=-1):
         """One thing other than a frame. kind: a Kind; payload: bytes-like or str."""
 
     def next_book(self):

@@ -271,8 +271,7 @@ class Connection:
                 await self._watch()
             finally:
                 sender.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sender
+                await asyncio.wait([sender])      # unlike `await sender` it keeps our own cancel
             if self.login_error is not None:
                 self.state = ConnectionState.CLOSED     # wrong keys do not get better
             lived_ns = time.monotonic_ns() - opened_ns
@@ -293,8 +292,10 @@ class Connection:
             asked_ns = self._asked[0].sent_ns if self._asked else now_ns
             due_ns = min(due_ns, asked_ns + int(settings.acknowledge_timeout * SECOND))
             if due_ns > now_ns:
+                # not wait_for, which loses a cancel that comes together with the event
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stir.wait(), (due_ns - now_ns) / SECOND)
+                    async with asyncio.timeout((due_ns - now_ns) / SECOND):
+                        await self._stir.wait()
                 continue
             self._check_acknowledgements(now_ns)
             if self._ping_sent_ns is not None:

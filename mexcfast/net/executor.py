@@ -15,6 +15,9 @@ again; the edge firewall's 403 closes reads, or what adds risk, for minutes; 602
 513 asks for one new ping, and repeats the request once if it was a read. Reads are repeated after
 an inner fault of the venue or of the network; writes never.
 A cancelled task cannot know whether its write left: net/orders keeps such orders on its list.
+
+Order entry leaves over net/lanes unless it is told otherwise: the same bytes, written and read with
+less in between. Everything else, and order entry when the lane is off or full, leaves over aiohttp.
 """
 
 from __future__ import annotations
@@ -23,24 +26,28 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 from yarl import URL
 
+from mexcfast.core.http1 import RequestForm
 from mexcfast.core.rest import (
     LIVE,
+    ORDER_ENTRY,
     ROUTES,
     Endpoint,
     Request,
     Route,
     Subject,
     find,
+    fixed_headers,
     judge,
+    last_headers,
     prepare,
 )
 from mexcfast.core.rest import read_answer as parse_answer
@@ -65,6 +72,8 @@ from mexcfast.errors import (
     VenueFault,
 )
 from mexcfast.net.clock import Clock
+from mexcfast.net.lane import LaneConnection, NotSent
+from mexcfast.net.lanes import Lanes, fits
 from mexcfast.types import Outcome, Rejected, Unknown
 
 log = logging.getLogger("mexcfast.net")
@@ -191,14 +200,17 @@ class Executor:
     as Rejected(BudgetSpent) (False). Each call may say otherwise.
     read_tries: how often a read is sent at most when the venue fails or the network does. Writes
     are sent once.
+    lane: "auto": order entry over its own warm connections; "off": over aiohttp as everything else.
     Use it as an async context manager, in one event loop.
     """
 
     def __init__(self, endpoint: Endpoint = LIVE, signer: Signer | None = None,
                  clock: Clock | None = None, *, wait_for_budget: bool = False,
-                 read_tries: int = 3) -> None:
+                 read_tries: int = 3, lane: Literal["auto", "off"] = "auto") -> None:
         if read_tries < 1:
             raise ConfigError(f"read_tries is {read_tries}; allowed: 1 and above")
+        if lane not in ("auto", "off"):
+            raise ConfigError(f"lane is {lane!r}; allowed: 'auto', 'off'")
         self.endpoint = endpoint
         self.clock = clock or Clock()
         self.wait_for_budget = wait_for_budget
@@ -215,6 +227,9 @@ class Executor:
         self.on_write = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
+        self._uses_lane = lane == "auto" and signer is not None and fits(endpoint)
+        self._lanes: Lanes | None = None
+        self._forms: dict[str, RequestForm] = {}
         self._budgets: dict[str, _Budget] = {}
         #: what may still be taken by the venue: number -> its expiry in venue time
         self._doubts: dict[int, int] = {}
@@ -225,6 +240,9 @@ class Executor:
 
     async def __aenter__(self) -> Self:
         self._open()
+        lanes = self._lane()
+        if lanes is not None:
+            lanes.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -242,6 +260,20 @@ class Executor:
                                               connect=settings.connect_timeout_ms / 1000))
         return self._session
 
+    def _lane(self) -> Lanes | None:
+        if self._lanes is None and self._uses_lane:
+            self._lanes = Lanes(self.endpoint)
+        return self._lanes
+
+    async def warm_up(self) -> None:
+        """Wait until the connections for order entry are open; at once when the lane is off.
+
+        They open by themselves with the executor; this is for those who want to know.
+        """
+        lanes = self._lane()
+        if lanes is not None:
+            await lanes.until_warm()
+
     def drop_queue(self) -> None:
         """What still waits for a slot ends with ConnectFailed, unsent."""
         for budget in self._budgets.values():
@@ -257,6 +289,9 @@ class Executor:
     async def close(self) -> None:
         """Close the connections; what still waits for a slot ends with ConnectFailed."""
         self.drop_queue()
+        if self._lanes is not None:
+            await self._lanes.close()
+            self._lanes = None
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -449,7 +484,6 @@ class Executor:
         route, about = find(name), about or Subject()
         if not route.writes:
             raise ConfigError(f"{name} changes nothing: use request()")
-        request = None if callable(body) else prepare(self.endpoint, route, body=body)
         budget = self._budget(route)
         place = route.lane if lane is None else lane
         if self.guard is not None and (refusal := self.guard(route, place)) is not None:
@@ -467,16 +501,23 @@ class Executor:
                 raise refusal
         except (ConnectFailed, Dropped, BudgetSpent, KillSwitchTripped) as error:
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
-        if request is None:
-            assert callable(body)
-            request = prepare(self.endpoint, route, body=body())
-        ts_sent_ms, headers = self._headers(route, request)
-        resyncs = self._resyncs
-        if on_send is not None:
-            on_send(ts_sent_ms)
-        doubt = self._doubt(place, ts_sent_ms)
+        ts_sent_ms: int | None = None
+        doubt = resyncs = 0
+
+        def leaving(now_ms: int | None) -> None:
+            """The last moment before the first byte: connected, signed."""
+            nonlocal ts_sent_ms, doubt, resyncs
+            if self.guard is not None and (refusal := self.guard(route, place)) is not None:
+                raise refusal
+            if on_send is not None:
+                on_send(now_ms)
+            ts_sent_ms, resyncs = now_ms, self._resyncs
+            doubt = self._doubt(place, now_ms)
+
         try:
-            status, answer = await self._send_write(name, request, ts_sent_ms, headers)
+            status, answer = await self._write(route, body() if callable(body) else body, leaving)
+        except KillSwitchTripped as refused:
+            return Rejected(refused, about.symbol, about.client_order_id, about.order_id)
         except ConnectFailed as error:
             self._doubts.pop(doubt, None)
             return Rejected(error, about.symbol, about.client_order_id, about.order_id)
@@ -495,12 +536,66 @@ class Executor:
                 self._mistimed(resyncs)
         return outcome
 
-    async def _send_write(self, name: str, request: Request, ts_sent_ms: int | None,
-                          headers: dict[str, str]) -> tuple[int, bytes]:
-        """_send, and on_write is told; its faults must not cost an order its outcome."""
+    async def _write(self, route: Route, body: bytes | None,
+                     leaving: Callable[[int | None], None]) -> tuple[int, bytes]:
+        """Status and body of one write, over the lane where it serves. Sent at most once."""
+        if body and self._uses_lane and route.name in ORDER_ENTRY:
+            lanes = self._lane()
+            assert lanes is not None
+            connection = lanes.take_now() or await lanes.take()
+            if connection is not None:
+                return await self._write_lane(lanes, connection, route, body, leaving)
+        request = prepare(self.endpoint, route, body=body)
+        ts_ms, headers = self._headers(route, request)
+        leaving(ts_ms)
+        return await self._reported(route, request, ts_ms, self._send(request, headers))
+
+    async def _write_lane(self, lanes: Lanes, connection: LaneConnection | None, route: Route,
+                          body: bytes, leaving: Callable[[int | None], None]
+                          ) -> tuple[int, bytes]:
+        now_ms = self.clock.venue_ms()
+        request = self._form(route).build(now_ms, body)
+        assert connection is not None
+        try:
+            leaving(now_ms)
+        except BaseException:
+            lanes.give_back(connection)
+            raise
+        while True:
+            try:
+                answered = connection.send(request)
+                break
+            except NotSent:
+                # Nothing has left: another connection may have it.
+                connection = await lanes.take()
+                if connection is None:
+                    raise ConnectFailed("no connection would take the request") from None
+        try:
+            if self.on_write is None:
+                return await answered
+            return await self._reported(route, prepare(self.endpoint, route, body=body), now_ms,
+                                        answered)
+        except asyncio.CancelledError:
+            connection.drop()
+            raise
+
+    def _form(self, route: Route) -> RequestForm:
+        form = self._forms.get(route.name)
+        if form is None or form.signer is not self._signer:     # other keys, another form
+            assert self._signer is not None
+            url = URL(prepare(self.endpoint, route, body=b"-").url, encoded=True)
+            assert url.host_port_subcomponent is not None
+            form = self._forms[route.name] = RequestForm(
+                self._signer, route.method, url.raw_path_qs, url.host_port_subcomponent,
+                fixed_headers(self.endpoint).items(), last_headers(self.endpoint).items())
+        return form
+
+    async def _reported(self, route: Route, request: Request, ts_sent_ms: int | None,
+                        answered: Awaitable[tuple[int, bytes]]) -> tuple[int, bytes]:
+        """The answer, and on_write is told; its faults must not cost an order its outcome."""
         status, answer, failed = None, b"", ""
         try:
-            status, answer = await self._send(request, headers)
+            status, answer = await answered
             return status, answer
         except NetworkError as error:
             failed = str(error)
@@ -508,7 +603,7 @@ class Executor:
         finally:
             if self.on_write is not None:
                 try:
-                    self.on_write(name, request, ts_sent_ms, status, answer, failed)
+                    self.on_write(route.name, request, ts_sent_ms, status, answer, failed)
                 except Exception:
                     log.exception("on_write raised")
 
@@ -563,9 +658,7 @@ class Executor:
 
     def _headers(self, route: Route, request: Request) -> tuple[int | None, dict[str, str]]:
         """Request time and headers. Called just before sending: the time is part of both."""
-        settings = self.endpoint
-        headers = {"Content-Type": "application/json", "Language": settings.language,
-                   "User-Agent": settings.user_agent}
+        headers = fixed_headers(self.endpoint)
         if not route.signed:
             return None, headers
         if self._signer is None:
@@ -574,9 +667,7 @@ class Executor:
         headers["ApiKey"] = self._signer.access_key
         headers["Request-Time"] = str(now_ms)
         headers["Signature"] = self._signer.sign(now_ms, request.payload)
-        if settings.recv_window_s is not None:
-            headers["Recv-Window"] = str(settings.recv_window_s)
-        return now_ms, headers
+        return now_ms, headers | last_headers(self.endpoint)
 
     async def _send(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. ConnectFailed means that not one byte of the request was sent."""

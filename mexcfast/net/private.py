@@ -5,11 +5,16 @@
 
 Nothing but the login is sent before the venue has confirmed it. Then one personal.filter asks for
 the union of what all listeners want; it is sent again after every reconnect, and whenever a
-listener comes or goes. The venue pushes everything after an ordinary login, so without wishes that
-is what is asked for; when every wish can be named in a filter, the login says subscribe:false and
-nothing else arrives. Channels that no filter key names (position.mode, liquidate.risk ...) come
-only after an ordinary login.
-Source: protocol.md 8, 9.
+listener comes or goes. When a filter can name all wishes the login says subscribe:false and nothing
+else arrives. Some channels have no filter key (position.mode, liquidate.risk, track.order ...), and
+nobody knows what a filter does to them: while one of those is wanted, the login is an ordinary one,
+no filter is sent, and what nobody wants is dropped here.
+
+Rotation, before the venue closes a socket at 24 h or when another login is needed, makes before it
+breaks: a second socket logs in and gets its filter while the first still delivers; core/arbiter
+knows the pushes that came on both; the first is closed after an overlap. Nothing is lost or told
+twice. Private pushes carry no number, so copies are known by content and `ts`, counted per socket.
+Source: protocol.md 5.2, 8, 9.
 """
 
 from __future__ import annotations
@@ -93,6 +98,7 @@ class PrivateConnection(Connection):
                  stream_class: type[Any] | None = None) -> None:
         super().__init__(name, url, keeper, settings, login=login, stream_class=stream_class)
         self.is_quiet = is_quiet             # logged in with subscribe:false
+        self.is_narrowed = is_quiet          # or a filter was sent on the socket there is now
         self.filtered: bytes | None = None   # the filter the venue has confirmed
         self.asked: bytes | None = None      # the one it was sent last
         self._owner = keeper
@@ -117,6 +123,7 @@ class PrivateConnection(Connection):
     def ask_filter(self, frame: bytes, tries: int = 1) -> None:
         """Replace the selection of this socket."""
         self.asked = frame
+        self.is_narrowed = True
         self._under_way.append(frame)
         self.send(frame, FILTER, None, tries)
 
@@ -128,6 +135,7 @@ class PrivateConnection(Connection):
         self._held.clear()
         self._under_way.clear()
         self.filtered = self.asked = None
+        self.is_narrowed = self.is_quiet
         super()._note_lost()
 
     def _settle(self, asked: Any, refusal: str) -> None:
@@ -379,19 +387,18 @@ class PrivateStream:
         self._frame_listeners = [each for each in self._wishes if overrides(each, "on_frame")]
 
     def wanted_filter(self) -> dict[str, tuple[str, ...]] | None:
-        """Filter key -> contracts, none for all; None when everything is wanted."""
-        wanted = union(self._wishes.values())
-        filters = {name: tuple(sorted(wanted[name] or ()))
-                   for name in FILTERS if name in wanted}
-        if not self._can_filter or not filters or (
-                len(filters) == len(FILTERS) and not any(filters.values())):
+        """Filter key -> contracts, none for all; None when everything must be pushed."""
+        if self._needs_all():
             return None
-        return filters
+        wanted = union(self._wishes.values())
+        filters = {name: tuple(sorted(wanted[name] or ())) for name in FILTERS if name in wanted}
+        is_all = len(filters) == len(FILTERS) and not any(filters.values())
+        return filters if filters and not is_all else None
 
-    def _may_be_quiet(self) -> bool:
-        """Whether a filter can name all that is wanted."""
-        return (self.wanted_filter() is not None
-                and all(name in FILTERS for name in union(self._wishes.values())))
+    def _needs_all(self) -> bool:
+        """Something is wanted that filters may cut off, or the venue takes no filters."""
+        return not self._can_filter or any(
+            name not in FILTERS for wanted in self._wishes.values() for name in wanted)
 
     def _frame(self, connection: PrivateConnection) -> bytes | None:
         """The filter a socket needs now; None when it needs none, being fresh."""
@@ -401,7 +408,7 @@ class PrivateStream:
         return filter_frame(filters)
 
     def _is_filtered(self, connection: PrivateConnection) -> bool:
-        if connection.is_quiet and not self._may_be_quiet():
+        if connection.is_narrowed and self._needs_all():
             return False
         frame = self._frame(connection)
         return frame is None or connection.filtered == frame
@@ -410,7 +417,7 @@ class PrivateStream:
         """Ask for the filter that is wanted now; True when it is there already."""
         if not connection.is_logged_in:
             return False
-        if connection.is_quiet and not self._may_be_quiet():
+        if connection.is_narrowed and self._needs_all():
             if connection is self.connection:
                 self._spawn(self._renew(connection))
             return False
@@ -427,7 +434,7 @@ class PrivateStream:
     # -- sockets ---------------------------------------------------------------------------------
 
     def _open(self, name: str = "private") -> PrivateConnection:
-        is_quiet = self._may_be_quiet()
+        is_quiet = self.wanted_filter() is not None
         connection = PrivateConnection(
             name, self.ws_url, self, self.settings,
             lambda: self._signer.login(self._clock_ms(), not is_quiet), is_quiet=is_quiet,

@@ -295,7 +295,7 @@ class Stage:
             return
         summary.records += 1
         summary.first_ns = summary.first_ns or record.ts_ns
-        summary.last_ns = record.ts_ns
+        summary.last_ns = max(summary.last_ns, record.ts_ns)
         try:
             if record.kind in BOOK_KINDS:
                 self._on_book(record)

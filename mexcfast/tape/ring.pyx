@@ -84,14 +84,16 @@ cdef class Ring(Tap):
         self._put(1, source, text, size, ts_recv_ns, self.capacity_ // RESERVE)
         return 0
 
-    cpdef note(self, int kind, uint32_t source, object payload, int64_t ts_ns=0):
-        """One record other than a frame. ts_ns 0: now."""
+    cpdef note(self, int kind, uint32_t source, object payload, int64_t ts_ns=-1):
+        """One record other than a frame. ts_ns -1: now."""
         cdef bytes body
         if isinstance(payload, str):
             body = (<str>payload).encode()
         else:
             body = bytes(payload)
-        self._put(kind, source, PyBytes_AS_STRING(body), len(body), ts_ns or wall_ns(), 0)
+        if ts_ns < 0:
+            ts_ns = wall_ns()
+        self._put(kind, source, PyBytes_AS_STRING(body), len(body), ts_ns, 0)
 
     def tell_losses(self):
         """Say what was lost, if there is room; nothing when nothing was."""

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,6 +67,13 @@ def online(kind: type, venue: Exchange, **config: Any) -> Any:
                  "options": options, "urls": ccxt_addresses(venue.rest_url), **config})
     made.timeout_on_exit = 0
     return made
+
+
+async def until(true: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait for a condition that no event tells of."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def text(value: Any) -> str:

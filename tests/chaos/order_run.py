@@ -49,18 +49,18 @@ class Dying(Journal):
 
 def hang_after_the_answer(client: mx.Client) -> None:
     """The exchange has executed and answered; nobody here reads it."""
-    real, sent = client._executor._send, 0
+    real, sent = client._executor._write, 0
 
-    async def send(request, headers):
+    async def write(route, body, leaving):
         nonlocal sent
-        answer = await real(request, headers)
-        sent += request.url.endswith("order/create")
+        answer = await real(route, body, leaving)
+        sent += route.name == "create"
         if sent > AFTER:
             print("here", flush=True)
             time.sleep(60)  # noqa: ASYNC251 - a process that hangs is the point
         return answer
 
-    client._executor._send = send
+    client._executor._write = write
 
 
 async def main(url: str, key: str, secret: str, path: str, point: str) -> None:

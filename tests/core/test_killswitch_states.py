@@ -89,6 +89,7 @@ def test_no_way_back_but_by_hand():
     (venue_error(602), Trigger.SIGNATURE), (BadAnswer("not JSON", 200), Trigger.UNREADABLE),
     (EdgeError(403), Trigger.EDGE), (EdgeError(429), Trigger.EDGE),
     (venue_error(500, "internal"), None), (BadAnswer("not JSON", 502), None),
+    (EdgeError(200), Trigger.UNREADABLE), (EdgeError(302), Trigger.UNREADABLE),
     (EdgeError(502), None), (venue_error(2005), None), (venue_error(510), None),
     (venue_error(513), None), (RequestTimeout("x"), None), (venue_error(2040), None),
 ])

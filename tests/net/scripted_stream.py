@@ -11,6 +11,7 @@ from mexcfast.core.depth import State
 from mexcfast.core.listener import Listener
 from mexcfast.net.connection import StreamSettings
 from mexcfast.net.pool import Pool
+from mexcfast.net.repair import BUDGETS
 from models.book_model import Frame
 from models.frames import commits_text, frame_text, levels, snapshot_text
 
@@ -151,7 +152,7 @@ class Rest:
         return body.encode()
 
 
-def play(script, *, rest=None, cls=None, **settings):
+def play(script, *, rest=None, cls=None, budgets=BUDGETS, **settings):
     """Run script(venue, pool, me, watch, rest) with everything open, then close it."""
     async def run():
         watch = Watch()
@@ -159,7 +160,7 @@ def play(script, *, rest=None, cls=None, **settings):
                                          "depth_commits": [commits_text([])]}))
         async with Venue(watch) as venue:
             pool = Pool(venue.url, server.fetch, StreamSettings(**QUICK | settings),
-                        stream_class=cls)
+                        stream_class=cls, budgets=budgets)
             try:
                 await script(venue, pool, Me(watch), watch, server)
             finally:

@@ -22,6 +22,8 @@ from mexcfast.types import Accepted, OrderState, OrderType, Rejected, Side, Unkn
 from models.contracts import BTC, BTC_DETAIL
 from net.scripted_server import CLOSE, HANG, Server, reply
 
+pytestmark = pytest.mark.usefixtures("path")      # both ways of order entry
+
 OK = b'{"success":true,"code":0,"data":{"orderId":"17","ts":1779799999123}}'
 ABSENT = b'{"success":true,"code":0}'
 

@@ -10,7 +10,7 @@ import pytest
 
 from mexcfast.core import topics as T
 from mexcfast.core.depth import State
-from mexcfast.core.stream_events import Disconnected, Gap, Live, Repairing
+from mexcfast.core.stream_events import Disconnected, Gap, Live, Refused, Repairing
 from mexcfast.errors import BookError, NetworkError, VenueError
 from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
 from mexcfast.net.pool import Pool
@@ -432,3 +432,134 @@ def test_what_happens_is_told_as_events(caplog):
     with caplog.at_level("INFO", "mexcfast.net"):
         play(script, rest={"depth": [snapshot_text(100, [], [])], "depth_commits": [
             commits_text([(n, [], []) for n in (104, 103, 102, 101)])]})
+
+
+def test_a_refusal_that_may_pass_is_asked_for_again():
+    async def script(venue, pool, me, watch, rest):
+        venue.answers["sub.depth"] = [{"channel": "rs.error", "data": "Blocked"}] * 2
+        pool.subscribe(me, T.depth(BTC))
+        book = pool.books[BTC]
+        await watch.until(lambda: book.is_live)
+        assert len(venue.requests("sub.depth")) == 3 and len(venue.sockets) == 1
+        assert [why for _, why in me.refused] == ["Blocked", "Blocked"]
+        assert pool.state_of(T.depth(BTC)) is TopicState.LIVE and not pool.refusals
+        pool.raise_refusal(T.depth(BTC))
+        assert book.version == 100
+
+    play(script, refused_retry=0.05, refused_retry_cap=0.1, silence_tick=0.01)
+
+
+def test_a_refusal_that_is_final_is_not():
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+        pool.watch(seen.append)
+        venue.answers["sub.deal"] = [{"channel": "rs.error", "data": "Contract [X] not exists"}]
+        venue.answers["sub.ticker"] = [{"channel": "rs.error", "data": "Blocked"}] * 3
+        pool.subscribe(me, T.deals("X_USDT"))
+        pool.subscribe(me, T.ticker(BTC))
+        await watch.until(lambda: len(venue.requests("sub.ticker")) == 4)
+        assert len(venue.requests("sub.deal")) == 1
+        refused = [event for event in seen if isinstance(event, Refused)]
+        assert {event.topic.channel: event.retry_ns is None for event in refused} == {
+            "deal": True, "ticker": False}
+
+    play(script, refused_retry=0.05, refused_retry_cap=0.1, silence_tick=0.01)
+
+
+def test_forms_that_exclude_each_other_live_on_different_sockets():
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.depth_full(BTC, 5))
+        pool.subscribe(me, T.depth_full(BTC, 20))
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: len(venue.requests("sub.depth.full")) == 2)
+        assert [[str(topic) for topic in each.topics] for each in pool.connections] == [
+            ["depth.full BTC_USDT limit=5", "deal BTC_USDT"], ["depth.full BTC_USDT limit=20"]]
+
+    play(script)
+
+
+def test_topics_go_where_the_least_is_carried():
+    async def script(venue, pool, me, watch, rest):
+        first = T.deals("A_USDT")
+        pool.subscribe(me, first, redundancy=2)
+        one, other = pool.connections
+        for second in range(20):
+            one.load.measure(second * 10**9, 500 * second, 0)
+            other.load.measure(second * 10**9, 100 * second, 0)
+        pool.subscribe(me, T.ticker("A_USDT"))
+        assert pool.homes_of(T.ticker("A_USDT")) == (other,)
+        for second in range(20, 60):
+            one.load.measure(second * 10**9, 9000 * second, 0)
+            other.load.measure(second * 10**9, 9000 * second, 0)
+        pool.subscribe(me, T.ticker("B_USDT"))
+        assert len(pool.connections) == 3, "both carry as much as a socket may"
+
+    play(script, silence_tick=3600.0)
+
+
+def test_requests_that_were_not_sent_are_not_undone():
+    """Topics that come and go faster than messages may leave do not pile up."""
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.tickers())
+        await watch.until(lambda: venue.requests("sub.tickers"))
+        connection = pool.connections[0]
+        for number in range(1000):
+            pool.subscribe(me, T.deals(f"S{number}_USDT"))
+            pool.unsubscribe(me, T.deals(f"S{number}_USDT"))
+        assert len(connection._to_send) == 0
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        assert venue.requests("sub.deal") == [{"method": "sub.deal", "param": {"symbol": BTC}}]
+        assert not venue.requests("unsub.deal")
+
+    play(script, messages_per_second=2, ping_interval=30)
+
+
+def test_every_contract_of_the_venue():
+    """1100 books: 37 sockets, five handshakes at once, snapshots in order, an honest estimate."""
+    async def script(venue, pool, me, watch, rest):
+        names = [f"S{number}_USDT" for number in range(1100)]
+        for name in names:
+            pool.subscribe(me, T.depth(name))
+        start = pool.startup
+        assert (start.total, start.live, start.unopened) == (1100, 0, 1100)
+        assert start.seconds_left >= 1100 / 100 * 0.1
+        estimates = []
+        live = set()
+
+        def count(event):
+            if isinstance(event, Live):
+                live.add(event.symbol)
+                estimates.append(pool.startup.seconds_left if len(live) % 100 == 0 else None)
+
+        pool.watch(count)
+        await watch.until(lambda: len(live) == 1100 and pool.startup.is_done, 90)
+        assert len(venue.sockets) == 37
+        assert max(len(venue.requests("sub.depth", n)) for n in range(1, 38)) == 30
+        assert len(venue.requests("sub.depth")) == 1100, "nothing was asked twice"
+        asked = [symbol for name, symbol in rest.asked]
+        assert sorted(asked) == sorted(names), "one snapshot each"
+        assert set(asked[:60]) <= set(names[:300]), "the user's order, as sockets open"
+        assert pool.startup == (1100, 1100, 0, 0, 0, 0.0)
+        told = [each for each in estimates if each is not None]
+        assert told[0] > told[-1] >= 0.0
+
+    play(script, ping_interval=30, pong_deadline=30, acknowledge_timeout=30,
+         budgets={"depth": (100, 0.1), "depth_commits": (100, 0.1)})
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_cancel_that_comes_with_a_loss_is_not_lost(turns):
+    """As when asyncio.run() ends while the venue closes the socket."""
+    async def script(venue, pool, me, watch, rest):
+        pool.subscribe(me, T.deals(BTC))
+        await watch.until(lambda: venue.requests("sub.deal"))
+        connection = pool.connections[0]
+        connection._lose("the test wants it")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connection._task.cancel()
+        done, _ = await asyncio.wait([connection._task], timeout=5)
+        assert done and connection._task.cancelled()
+
+    play(script)

@@ -185,12 +185,25 @@ def test_a_wish_no_filter_can_name_needs_another_login():
         await stream.listen(loud, ["liquidate.risk"])
         logins = venue.requests("login")
         assert len(logins) == 2 and "subscribe" in quiet[0] and "subscribe" not in logins[1]
-        assert filters(venue, 2) == [{"order": None}]
+        assert not filters(venue, 2), "nobody knows what a filter does to liquidate.risk"
+        await venue.push(push("asset", currency="USDT"), 1)
         await venue.push(push("liquidate.risk", symbol="BTC_USDT"), 1)
         await watch.until(lambda: loud.events)
-        assert not me.events
-        await stream.listen(Me(watch))
-        assert filters(venue, 2)[-1] == {}, "everything again"
+        assert not me.events and len(loud.events) == 1
+        stream.forget(loud)
+        await watch.until(lambda: filters(venue, 2))
+        assert filters(venue, 2) == [{"order": None}]
+        await stream.listen(loud, ["liquidate.risk"])
+        assert len(venue.sockets) == 3 and not filters(venue, 3), "a filter was sent on the second"
+
+    play(script)
+
+
+def test_all_filter_keys_for_all_contracts_need_no_filter():
+    async def script(venue, stream, me, watch):
+        await stream.listen(me, ["order"])
+        await stream.listen(Me(watch), list(FILTERS))
+        assert filters(venue) == [{"order": None}, {}], "everything again"
 
     play(script)
 

@@ -13,6 +13,8 @@ from mexcfast.core.tracker import Phase
 from mexcfast.sim import Exchange, Limits, Variations
 from mexcfast.types import Accepted, Rejected, Unknown
 
+pytestmark = pytest.mark.usefixtures("path")      # both ways of order entry
+
 SYMBOL = "BTC_USDT"
 
 

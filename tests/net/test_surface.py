@@ -68,7 +68,7 @@ class Recorder(Executor):
     """Answers from samples, and keeps what would have been sent."""
 
     def __init__(self, **answers) -> None:
-        super().__init__(Endpoint.at("http://venue"), Signer("mxkey", "a-secret"))
+        super().__init__(Endpoint.at("http://venue"), Signer("mxkey", "a-secret"), lane="off")
         self.requests = []
         self.answers = answers
 

@@ -135,8 +135,8 @@ class Extras:
         client = self.client(self.urls["api"]["ws"]["swap"])
         for market in markets:
             wait = "unsubscribe:bidask:" + market["symbol"]
-            await self.watch_swap_public("unsub.depth.full", wait,
-                                         {"symbol": market["id"], "limit": TOP_LEVELS}, params)
+            self.spawn(self.watch_swap_public, "unsub.depth.full", wait,
+                       {"symbol": market["id"], "limit": TOP_LEVELS}, params)
             self.handle_unsubscriptions(client, [wait])
 
     def _handle_top(self: Any, client: Any, message: Message) -> None:

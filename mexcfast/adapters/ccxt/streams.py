@@ -139,22 +139,11 @@ class Streams:
 
     async def watch_swap_public(self: Any, channel: str, messageHash: str,
                                 requestParams: Message, params: Message = {}) -> Any:  # noqa: B006
-        future = self._again(messageHash, messageHash)
-        if future is not None and not channel.startswith("unsub."):
+        future = None if channel.startswith("unsub.") else self._again(messageHash, messageHash)
+        if future is not None:
             return await future
-        if not channel.startswith("unsub."):
-            return await super().watch_swap_public(          # type: ignore[misc]
-                channel, messageHash, requestParams, params)
-        # Stock remembers the request to leave as a subscription: a second one is never sent, and
-        # its future stays for ever.
-        url = self.urls["api"]["ws"]["swap"]
-        client = self.client(url)
-        client.subscriptions.pop(messageHash, None)
-        request = self.extend({"method": channel, "param": requestParams}, params)
-        self.watch(url, messageHash, request, messageHash)
-        client.subscriptions.pop(messageHash, None)
-        client.resolve(True, messageHash)
-        return True
+        return await super().watch_swap_public(              # type: ignore[misc]
+            channel, messageHash, requestParams, params)
 
     async def watch_swap_private(self: Any, messageHash: str,
                                  params: Message = {}) -> Any:  # noqa: B006
