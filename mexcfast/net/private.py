@@ -25,7 +25,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -189,28 +188,6 @@ class _Ear(Listener):
         self._stream.heard_frame(self._connection, frame, ts_recv_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """When a socket is replaced, in seconds: after this age, less up to `spread` at random.
-
-    overlap: how long both deliver. timeout: a new socket that is not ready by then is given up.
-    """
-
-    after: float = 79_200.0      # 22 h; the venue closes at 24 h
-    spread: float = 3_600.0
-    overlap: float = 2.0
-    timeout: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"{name} is {value!r}; allowed: a number from 0")
-        if not self.spread < self.after <= 86_400 - self.timeout:
-            raise ValueError(f"after is {self.after!r}, spread is {self.spread!r}; allowed: after "
-                             f"above spread, and up to 24 h less timeout")
-
-
 class StreamState(Enum):
     """Where the private stream stands."""
 
@@ -231,11 +208,10 @@ class PrivateStream:
     """
 
     def __init__(self, ws_url: str, signer: Signer, clock_ms: Callable[[], int],
-                 settings: StreamSettings | None = None, *, rotation: Rotation | None = None,
-                 notices: Notices | None = None, stream_class: type[Any] | None = None) -> None:
+                 settings: StreamSettings | None = None, *, notices: Notices | None = None,
+                 stream_class: type[Any] | None = None) -> None:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
-        self.rotation = rotation or Rotation()
         self.notices = notices or Notices()
         self.connection: PrivateConnection | None = None
         self.login_error: AuthenticationError | None = None
@@ -289,7 +265,7 @@ class PrivateStream:
             self._failures = 0
             self.connection = self._open()
             if self._rotating is None:
-                self.begin_rotating()
+                self._rotating = self._spawn(self._keep_rotating())
         else:
             self._apply_all()
         try:
@@ -450,25 +426,19 @@ class PrivateStream:
         while self.connection is connection and self._next is None:
             if await self.rotate(why):
                 return
-            await asyncio.sleep(max(0.1, self.rotation.overlap))
-
-    def begin_rotating(self) -> None:
-        """Rotate by the settings there are now; called by the first listen()."""
-        if self._rotating is not None:
-            self._rotating.cancel()
-        self._rotating = self._spawn(self._keep_rotating())
+            await asyncio.sleep(max(0.1, self.settings.rotation_overlap))
 
     async def _keep_rotating(self) -> None:
         """Rotate before the venue closes the socket."""
         while True:
-            limit_s = self.rotation.after - random.random() * self.rotation.spread
             connection = self.connection
-            left_s = limit_s if connection is None or not connection.is_open else (
-                limit_s - connection.lived_ns / SECOND)
-            if left_s > 0:
-                await asyncio.sleep(min(left_s, limit_s))
+            due_ns = connection.rotate_at_ns if connection is not None else None
+            if due_ns is None:          # not open: it will be young when it is
+                await asyncio.sleep(min(60.0, self.settings.rotate_after))
+            elif (left_ns := due_ns - time.monotonic_ns()) > 0:
+                await asyncio.sleep(left_ns / SECOND)
             elif not await self.rotate("its time was up"):
-                await asyncio.sleep(max(0.1, self.rotation.overlap))
+                await asyncio.sleep(max(0.1, self.settings.rotation_overlap))
 
     async def rotate(self, why: str) -> bool:
         """Replace the socket by another without a break; False when that did not come about.
@@ -483,14 +453,14 @@ class PrivateStream:
         new = self._next = self._open(f"private-{self.rotations + 2}")
         self._paths = (old, new)
         try:
-            async with asyncio.timeout(self.rotation.timeout):
+            async with asyncio.timeout(self.settings.rotation_timeout):
                 while not (new.is_logged_in and self._is_filtered(new)):
                     await self._change()
                     if self._next is not new or self.connection is not old or (
                             new.state is not ConnectionState.CONNECTING and not new.is_open):
                         break
         except TimeoutError:
-            new.lost_because = f"not ready within {self.rotation.timeout:g} s"
+            new.lost_because = f"not ready within {self.settings.rotation_timeout:g} s"
         finally:
             self._next = None
         is_ready = self.connection is old and new.is_logged_in and self._is_filtered(new)
@@ -505,7 +475,7 @@ class PrivateStream:
         else:
             log.warning("%s: not replaced: %s", old.name, new.lost_because)
         try:
-            await asyncio.sleep(self.rotation.overlap)      # what is under way comes on both
+            await asyncio.sleep(self.settings.rotation_overlap)    # what is under way comes on both
         finally:
             self._leaving = None
             await (old if is_ready else new).close()
@@ -513,7 +483,7 @@ class PrivateStream:
             self.notices.tell(Rotated(
                 ts_ns=time.time_ns(), connection=new.name, old=old.name, why=why, topics=0,
                 took_ns=time.monotonic_ns() - started_ns), list(self._wishes))
-        await asyncio.sleep(self.rotation.overlap)          # copies of what the old one brought
+        await asyncio.sleep(self.settings.rotation_overlap)    # late copies of the old one
         self._arbiters = None
         if is_ready:
             for told in list(self.on_rotated):

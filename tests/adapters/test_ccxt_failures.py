@@ -262,6 +262,49 @@ def test_refusals_of_the_venue_are_ccxts_errors() -> None:
     play(scene)
 
 
+def test_rest_fails_as_stock_does() -> None:
+    """The same exception, text but for the port included, and the same things left behind."""
+    async def run(kind: type) -> list[str]:
+        found = []
+        async with Exchange(updates_per_second=0, limits=False, symbols=(MARKET,)) as venue:
+            client = online(kind, venue, timeout=400, returnResponseHeaders=True)
+            await client.load_markets()
+            for fault in (
+                lambda: venue.faults.http_status("contract/ping", 503),
+                lambda: venue.faults.http_status("contract/ping", 404),
+                lambda: venue.faults.html("contract/ping", 403),
+                lambda: venue.faults.garble_answer("contract/ping"),
+                lambda: venue.faults.truncate_answer("contract/ping"),
+                lambda: venue.faults.lose_answer("contract/ping"),
+                lambda: venue.faults.hang("contract/ping", 1.0),
+                lambda: venue.faults.throttle("contract/ping"),
+                lambda: None,
+            ):
+                fault()
+                try:
+                    answer = await client.contractPublicGetPing()
+                    keys = sorted(answer) if isinstance(answer, dict) else len(answer)
+                    found.append(f"{type(answer).__name__} {keys}")
+                except Exception as error:
+                    found.append(f"{type(error).__name__}: {error}".replace(venue.rest_url, ""))
+                found.append(f"{sorted(client.last_response_headers)} "
+                             f"{len(client.last_http_response)} {client.last_request_headers}")
+            await client.close()
+        client.clients = {}
+        client.closed_by_user = False
+        try:
+            await client.contractPublicGetPing()
+        except Exception as error:
+            found.append(type(error).__name__)
+        await client.close()
+        return found
+
+    stock, ours = asyncio.run(run(STOCK)), asyncio.run(run(OURS))
+    assert ours == stock and len(ours) == 19
+    assert {one.partition(":")[0] for one in ours[::2]} >= {
+        "ExchangeNotAvailable", "RequestTimeout", "RateLimitExceeded"}
+
+
 def test_an_unknown_outcome_is_not_called_a_failure() -> None:
     async def scene(venue: Exchange, client: Any) -> None:
         await client.load_markets()

@@ -14,7 +14,6 @@ from mexcfast.net.connection import StreamSettings
 from mexcfast.net.private import (
     PERSONAL,
     PrivateStream,
-    Rotation,
     StreamState,
     union,
     wishes,
@@ -25,14 +24,13 @@ SIGNER = ("mxKEY", "secret-of-the-test")
 REQ_TIME = 1611038237237
 
 
-def play(script, rotation_timeout=5.0, **settings):
+def play(script, **settings):
     """Run script(venue, stream, me, watch), then close everything."""
     async def run():
         watch = Watch()
         async with Venue(watch) as venue:
             stream = PrivateStream(venue.url, Signer(*SIGNER), lambda: REQ_TIME,
-                                   StreamSettings(**QUICK | settings),
-                                   rotation=Rotation(overlap=0.05, timeout=rotation_timeout))
+                                   StreamSettings(**QUICK | {"rotation_overlap": 0.05} | settings))
             try:
                 async with asyncio.timeout(20):
                     await script(venue, stream, Me(watch), watch)
@@ -243,7 +241,6 @@ def test_a_rotation_makes_before_it_breaks_and_tells_everything_once():
         stream.notices.watch(told.append)
         await stream.listen(me, ["asset", "order"])
         await venue.push(asset(1, 5), 0)
-        stream.rotation = Rotation(overlap=1)
         rotating = asyncio.create_task(stream.rotate("a test"))
         while not stream.rotations:  # noqa: ASYNC110 - told when the old socket is closed
             await asyncio.sleep(0.002)
@@ -265,7 +262,7 @@ def test_a_rotation_makes_before_it_breaks_and_tells_everything_once():
         await venue.sockets[1].close()
         await watch.until(lambda: ("reconnected", "private-2") in me.life)
 
-    play(script)
+    play(script, rotation_overlap=1.0)
 
 
 @pytest.mark.parametrize("answer", [
@@ -305,12 +302,11 @@ def test_the_old_socket_may_be_lost_while_the_new_one_logs_in():
 
 def test_sockets_are_rotated_by_themselves():
     async def script(venue, stream, me, watch):
-        stream.rotation = Rotation(after=0.2, spread=0.1, overlap=0.02, timeout=5)
         await stream.listen(me)
         await watch.until(lambda: stream.rotations >= 3 and len(venue.sockets) >= 4)
         assert not any("disconnected" in each for each in me.life)
 
-    play(script)
+    play(script, rotate_after=0.2, rotate_spread=0.1, rotation_overlap=0.02)
 
 
 def test_closing_releases_whoever_waits():
@@ -334,13 +330,6 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind():
         await stream.listen(me)
 
     play(script)
-
-
-@pytest.mark.parametrize("wrong", [
-    {"after": 90_000}, {"after": 10, "spread": 10}, {"overlap": -1}, {"timeout": "5"}])
-def test_rotation_is_checked(wrong):
-    with pytest.raises(ValueError):
-        Rotation(**wrong)
 
 
 def test_a_listener_that_raises_stops_nobody():

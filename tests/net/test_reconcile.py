@@ -14,7 +14,6 @@ from mexcfast.core.account import AccountState, Kind
 from mexcfast.core.intent import ClientOrderIds
 from mexcfast.core.rest import Endpoint
 from mexcfast.errors import NotReady
-from mexcfast.net.private import Rotation
 from mexcfast.net.reconcile import AccountSettings
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import BackType, OpenType, OrderState, PositionType, TriggerType
@@ -30,7 +29,7 @@ async def until(holds):
 
 
 @asynccontextmanager
-async def trading(account=None, variations=None, **settings):
+async def trading(account=None, variations=None, streams=None, **settings):
     """A quiet exchange, a started client, and another one with the same keys."""
     account = AccountSettings(**{"margin_ms": 0, "push_deadline": 30, "audit_every": 600,
                                  **(account or {})})
@@ -38,7 +37,8 @@ async def trading(account=None, variations=None, **settings):
     async with asyncio.timeout(60), Exchange(
             seed=3, variations=variations, **settings) as venue:
         endpoint = Endpoint.at(venue.rest_url, limits=FAST, margin_ms=0)
-        async with (mx.Client(endpoint, venue.access_key, venue.secret, account=account) as client,
+        async with (mx.Client(endpoint, venue.access_key, venue.secret, account=account,
+                              streams=streams) as client,
                     mx.Client(endpoint, venue.access_key, venue.secret) as other):
             await other.orders.load_contracts()
             other.orders.ids = ClientOrderIds("other", 1)       # another program's
@@ -374,10 +374,8 @@ def test_rotations_under_trading_lose_and_double_nothing():
         stream.notices.watch(lambda event: told.append(type(event).__name__))
         await client.trader.listen(listener, ["order", "order.deal"])
         before = {order.id: order.version for order in venue.account.orders.values()}
-        stream.rotation = Rotation(after=0.3, spread=0.1, overlap=0.05, timeout=10)
-        stream.begin_rotating()
-        count = 0
-        while stream.rotations < 6:
+        count, first = 0, stream.rotations
+        while stream.rotations < first + 6:
             count += 1
             await resting(venue, client, 0, 3)
             await resting(venue, other, count % 9, 2)
@@ -396,7 +394,8 @@ def test_rotations_under_trading_lose_and_double_nothing():
         assert listener.lost == 0 and "Disconnected" not in told and told.count("Rotated") >= 5
         assert not client.told, "the comparison after each rotation found nothing"
 
-    play(story, account={"margin_ms": 300})
+    play(story, account={"margin_ms": 300}, streams=mx.StreamSettings(
+        rotate_after=0.4, rotate_spread=0.1, rotation_overlap=0.05, rotation_timeout=10))
 
 
 @pytest.mark.parametrize("wrong", [

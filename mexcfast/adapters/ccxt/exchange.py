@@ -10,12 +10,13 @@ from mexcfast.adapters.ccxt.books import Books
 from mexcfast.adapters.ccxt.engine import Engine
 from mexcfast.adapters.ccxt.extras import HAS, Extras
 from mexcfast.adapters.ccxt.fields import DEFAULTS, Fields
+from mexcfast.adapters.ccxt.rest import Rest
 from mexcfast.adapters.ccxt.streams import Streams
 
 Params = dict[str, Any]
 
 
-class mexc(Streams, Books, Extras, Engine, Fields, ccxt.pro.mexc):  # type: ignore[misc]
+class mexc(Streams, Books, Rest, Extras, Engine, Fields, ccxt.pro.mexc):  # type: ignore[misc]
     """ccxt.pro.mexc on mexcfast. Structures are ccxt's; options['mexcfast']: fields.DEFAULTS."""
 
     def __init__(self, config: Params = {}) -> None:  # noqa: B006 - ccxt's way
@@ -23,6 +24,7 @@ class mexc(Streams, Books, Extras, Engine, Fields, ccxt.pro.mexc):  # type: igno
         self._start_fields()
         self._start_books()
         self._start_streams()
+        self._start_rest()
         self._start_engine()
 
     def describe(self) -> Any:
