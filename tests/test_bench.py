@@ -91,3 +91,13 @@ def test_the_commands_run(command):
     assert "frames" in done.stdout
     if "micro" in command[0]:
         assert "| mexcfast parse + check + apply |" in done.stdout
+
+
+@pytest.mark.parametrize("more", [[], ["--tls"]], ids=["plain", "tls"])
+def test_orders_are_answered_before_they_are_timed(more):
+    done = subprocess.run([sys.executable, "bench/orders.py", "--requests", "20", "--repeats", "1",
+                           *more], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ),
+                          timeout=300)
+    assert done.returncode == 0, done.stderr
+    for row in ("bare protocol, uvloop", "executor, lane", "orders.submit, aiohttp path"):
+        assert f"| {row} |" in done.stdout

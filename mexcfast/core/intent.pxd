@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.depth cimport OrderBook
 
 cdef enum:
-    INTENT_ABI = 2  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
+    INTENT_ABI = 3  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
 
 
 cdef class OrderIntent:
@@ -30,6 +30,7 @@ cdef class ClientOrderIds:
     cdef readonly str prefix
     cdef readonly object session        # int
     cdef readonly object counter        # int, the number of the last id
+    cdef str _head                      # prefix and session, as every id begins
 
 
 cdef class RiskLimits:

@@ -151,11 +151,15 @@ cdef class ClientOrderIds:
         self.session = session
         self.counter = counter
         mint_client_order_id(prefix, session, 2**48)   # room for the counter, checked once
+        mint_client_order_id(prefix, session, counter)
+        self._head = f"{prefix}-{base36(session)}-"
 
     def mint(self):
         """The next id."""
         self.counter += 1
-        return mint_client_order_id(self.prefix, self.session, self.counter)
+        if self.counter >= 2**48:
+            return mint_client_order_id(self.prefix, self.session, self.counter)
+        return self._head + base36(self.counter)
 
     def is_ours(self, client_order_id):
         """Whether an id was minted with this prefix, in this or another session."""
@@ -196,7 +200,7 @@ def encode_body(value):
 cdef object as_enum(str field, object kind, object value):
     """A member the documents list."""
     if not isinstance(value, bool) and isinstance(value, int):
-        member = kind(value)
+        member = value if type(value) is kind else kind(value)
         if member.is_known:
             return member
     raise IntentError(field, value,

@@ -17,6 +17,7 @@ from mexcfast.core.results import (
     decode,
     many,
     one_or_many,
+    quick_ack,
     read_ack,
     read_any,
     read_balance,
@@ -519,6 +520,10 @@ def read_answer(route: Route, status: int, body: bytes) -> Any:
 
 
 def _read_answer(route: Route, status: int, body: bytes) -> Any:
+    if route.parse is read_ack and 200 <= status < 300:
+        ack = quick_ack(body)
+        if ack is not None:
+            return ack
     start = body.lstrip()[:1]
     if start == b"<":
         raise EdgeError(status)

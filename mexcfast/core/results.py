@@ -1,9 +1,9 @@
 """JSON values to typed results, tolerant of the shapes protocol.md 20 lists.
 
 Numbers stay exact: bodies go through the standard library's JSON with parse_float=Decimal. orjson
-would turn 97284530.448634083318792525314410007362 into a double; integers are exact in both, and an
-order's answer is so short that the difference is a few microseconds. Depth snapshots that must be
-fast go to core/depth instead, which scans the bytes itself.
+would turn 97284530.448634083318792525314410007362 into a double; integers are exact in both, so the
+acknowledgement of an order, which holds no other numbers, is read by it (quick_ack). Depth
+snapshots that must be fast go to core/depth instead, which scans the bytes itself.
 
 Every reader returns a result or raises BadAnswer, nothing else. Unknown fields are skipped.
 Source: protocol.md 2, 12, 13 to 16, 20.
@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
+
+import orjson
 
 from mexcfast import conditional as c
 from mexcfast import statements as s
@@ -350,6 +352,31 @@ def read_ack(data: Any) -> t.OrderAck:
     if ack.order_id <= 0:
         _bad("orderId is not positive")
     return ack
+
+
+def quick_ack(body: bytes) -> t.OrderAck | None:
+    """What read_ack makes of a plain success, several times as fast; None: look properly.
+
+    orjson gives whole numbers of up to 64 bits exactly and anything else as another type, which is
+    left to the exact way.
+    """
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if type(answer) is not dict or answer.get("success") is not True:
+        return None
+    order_id, ts_venue_ms = answer.get("data"), None
+    if type(order_id) is dict:
+        ts_venue_ms = order_id.get("ts")
+        order_id = order_id.get("orderId")
+    if type(order_id) is str and len(order_id) <= 30 and order_id.isascii() and (
+            order_id.isdigit()):
+        order_id = int(order_id)
+    if type(order_id) is not int or order_id <= 0 or (
+            ts_venue_ms is not None and type(ts_venue_ms) is not int):
+        return None
+    return t.OrderAck(order_id, ts_venue_ms)
 
 
 def read_stop_ack(data: Any) -> t.OrderAck:

@@ -411,3 +411,29 @@ def test_errors_name_their_endpoint():
         with pytest.raises(kind) as caught:
             read_answer(route, status, body)
         assert caught.value.endpoint == "private/order/create"
+
+
+@pytest.mark.parametrize("body", [
+    b'{"success":true,"code":0,"data":"102057569836905984"}',
+    b'{"success":true,"code":0,"data":102057569836905984}',
+    b' {"code":0,"success":true,"data":{"orderId":"17","ts":1779799999123}} ',
+    b'{"success":true,"data":{"orderId":17}}', b'{"success":true,"data":{"orderId":17,"ts":null}}',
+    b'{"success":true,"data":{"id":17,"ts":5}}', b'{"success":true,"data":{"orderId":17,"ts":"5"}}',
+    b'{"success":true,"data":{"orderId":17.0}}', b'{"success":true,"data":{"orderId":1e2}}',
+    b'{"success":true,"data":99999999999999999999999}', b'{"success":true,"data":0}',
+    b'{"success":true,"data":-1}', b'{"success":true,"data":true}', b'{"success":true,"data":[]}',
+    b'{"success":true,"data":"\xd9\xa1"}', b'{"success":1,"data":17}',
+    b'{"success":"true","data":17}',
+    b'{"success":false,"code":2005}', b'{"success":true}', b'{"success":true,"data":NaN}', b"[17]",
+    b"17", b"", b'{"success":true,"data":17,"success":false}', b'{"success":true,"data":"\\ud800"}',
+])
+def test_the_quick_reading_of_an_acknowledgement_agrees(body, monkeypatch):
+    def read():
+        try:
+            return read_answer(BY_NAME["create"], 200, body)
+        except (e.VenueError, e.BadAnswer) as error:
+            return type(error), str(error)
+
+    quick = read()
+    monkeypatch.setattr("mexcfast.core.rest.quick_ack", lambda body: None)
+    assert read() == quick

@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import fuzz_frame  # noqa: E402
+import fuzz_http  # noqa: E402
 import fuzz_rest  # noqa: E402
 from mutate import answers, frames  # noqa: E402
 
@@ -67,3 +68,10 @@ def test_answers_bounded():
 
 def test_a_run_can_be_repeated():
     assert fuzz_frame.run(500, 0, 3) == fuzz_frame.run(500, 0, 3)
+
+
+def test_http_answers_bounded():
+    seen = fuzz_http.run(runs=20_000, seconds=0, seed=1)
+    assert sum(seen.values()) == 20_000
+    assert {"answer", "more", "bad"} == set(seen)
+    assert fuzz_http.run(300, 0, 3) == fuzz_http.run(300, 0, 3)
