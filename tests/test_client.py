@@ -224,6 +224,25 @@ def test_refusals_are_typed_and_name_the_reason() -> None:
     on_exchange(story)
 
 
+@pytest.mark.parametrize("jump_ms", [60_000, -60_000])
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_login_refused_for_its_time_is_not_taken_for_wrong_keys(jump_ms: int, synced: bool
+                                                                  ) -> None:
+    async def story() -> None:
+        async with (
+            asyncio.timeout(20), Exchange(seed=3) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret) as client,
+        ):
+            if synced:
+                await client.start()
+                client.trader.forget(client.orders.feed)
+            venue.faults.clock_jump(jump_ms)
+            await client.listen(Own())
+            assert client.trader.stream.is_live
+
+    asyncio.run(story())
+
+
 def test_wrong_keys_raise_at_once_on_both_rivers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret = "not-the-secret-7f3a"
