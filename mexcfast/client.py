@@ -37,6 +37,7 @@ from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow,
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.audit import Audit
+from mexcfast.net.budget import Budget
 from mexcfast.net.clock import Clock
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.connection import StreamSettings
@@ -428,6 +429,11 @@ class Client:
     def account(self) -> AccountApi:
         """Balances, transfers, fees, analysis over REST."""
         return self.trader.account
+
+    @property
+    def budget(self) -> Budget:
+        """The venue's budgets: free slots, queues by lane, bans and their ends."""
+        return Budget(self._executor)
 
     @property
     def positions(self) -> PositionsApi:

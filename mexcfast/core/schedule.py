@@ -66,6 +66,22 @@ class Schedule(Generic[T]):
         """Nanoseconds until a newcomer of this lane could leave if nobody waited."""
         return max(self.window.wait_ns(now_ns), self._closed(lane, now_ns))
 
+    def forecast(self, now_ns: int) -> dict[Lane, tuple[int, int]]:
+        """Lane -> how many wait in it, and nanoseconds until a newcomer of it would leave.
+
+        Lanes that are closed let the others pass, so who waits in them is not counted before they
+        open.
+        """
+        found: dict[Lane, tuple[int, int]] = {}
+        ahead = 0
+        for lane, tickets in self._lanes.items():
+            closed_ns = self._closed(lane, now_ns)
+            own = ahead + len(tickets)
+            found[lane] = (len(tickets), max(closed_ns, self.window.forecast_ns(now_ns, own)))
+            if not closed_ns:
+                ahead = own
+        return found
+
     def take(self, now_ns: int, lane: Lane) -> int:
         """A slot at once: 0 when granted, else the nanoseconds to wait, and nothing is taken.
 

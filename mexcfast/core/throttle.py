@@ -40,6 +40,16 @@ class Window:
             free_ns = max(free_ns, self._blocked_until_ns)
         return free_ns - now_ns
 
+    def forecast_ns(self, now_ns: int, ahead: int) -> int:
+        """Nanoseconds until a slot is free for one who lets this many go before; 0 for now."""
+        span = self.window_ns + self.margin_ns
+        opens = deque([now_ns] * (self.count - len(self._grants))
+                      + [max(now_ns, grant + span) for grant in self._grants])
+        earliest = now_ns if self._blocked_until_ns is None else max(now_ns, self._blocked_until_ns)
+        for _ in range(ahead):
+            opens.append(max(earliest, opens.popleft()) + span)
+        return max(earliest, opens[0]) - now_ns
+
     def free(self, now_ns: int) -> int:
         """How many grants could be taken at this moment."""
         if self._blocked_until_ns is not None and now_ns < self._blocked_until_ns:

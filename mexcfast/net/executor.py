@@ -326,6 +326,11 @@ class Executor:
         """How many requests of this route's group could leave now."""
         return self._budget_of(name).schedule.window.free(self.clock.monotonic_ns())
 
+    def forecast(self, name: str) -> dict[Lane, tuple[int, int]]:
+        """Of this route's group: lane -> how many wait, nanoseconds until a newcomer would leave.
+        """
+        return self._budget_of(name).schedule.forecast(self.clock.monotonic_ns())
+
     def queue(self) -> tuple[Queued, ...]:
         """Everything that waits for a slot, group by group in the order of leaving."""
         return tuple(queued for budget in self._budgets.values() for queued in budget.queue())

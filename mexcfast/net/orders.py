@@ -72,6 +72,7 @@ log = logging.getLogger("mexcfast.net")
 Number = int | str | float | Decimal
 Done = Callable[[Outcome], None]
 BATCH = 50
+CLOCK_EVERY_S = 60.0
 CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
 
 
@@ -91,17 +92,17 @@ class Orders(OrderQueries):
     prefix, session: client order ids are prefix-session-counter. session must differ at every
     start; None takes the wall clock in nanoseconds, which a journal keeps from repeating.
     journal: where intents are written before they leave; start() must be called before trading.
-    limits: checked before every order. position_mode: the account's; ONE_WAY changes what an order
-    adds to. account: how the mirror of the account is kept. book: symbol -> the book to check
-    against. reference_price: symbol -> a price inside
-    the band, sent with market orders that have none, because the venue's documents demand one
-    (protocol.md 20, row 14); None sends none.
+    limits: checked before every order. position_mode: the account's; None reads it at start() and
+    takes HEDGE, the stricter count, until then; ONE_WAY changes what an order adds to. account: how
+    the mirror of the account is kept. book: symbol -> the book to check against. reference_price:
+    symbol -> a price inside the band, sent with market orders that have none, because the venue's
+    documents demand one (protocol.md 20, row 14); None sends none.
     """
 
     def __init__(self, executor: Executor, contracts: Mapping[str, Contract] | None = None, *,
                  prefix: str = "mf", session: int | None = None, journal: Journal | None = None,
                  limits: RiskLimits | None = None,
-                 position_mode: PositionMode = PositionMode.HEDGE,
+                 position_mode: PositionMode | None = None,
                  book: Callable[[str], OrderBook | None] = _no_book,
                  reference_price: Callable[[str], Number | None] | None = None,
                  account: AccountSettings | None = None) -> None:
@@ -111,7 +112,8 @@ class Orders(OrderQueries):
                                   executor.clock.wall_ns() if session is None else session)
         self.journal = journal
         self.limits = limits
-        self.position_mode = position_mode
+        self.position_mode = PositionMode.HEDGE if position_mode is None else position_mode
+        self._reads_mode = position_mode is None
         self.tracker = Tracker(self._is_ours, self._changed, factory=LiveOrder)
         account = account or AccountSettings()
         #: the account as the venue shows it, orders of others included
@@ -128,6 +130,7 @@ class Orders(OrderQueries):
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._clock_task: asyncio.Task[None] | None = None
         executor.on_penalty = self._penalised
 
     # -- the start and the end -------------------------------------------------------------------
@@ -145,6 +148,10 @@ class Orders(OrderQueries):
         if self.journal is not None and not self.journal.is_open:
             self._open_journal(self.journal)
         self.resolver.start()
+        if self._clock_task is None:
+            self._clock_task = asyncio.get_running_loop().create_task(
+                self._keep_clock(), name="mexcfast clock")
+        await self._read_mode()
         await self.refresh()
         try:
             async with asyncio.timeout(settle_within_s):
@@ -153,6 +160,27 @@ class Orders(OrderQueries):
             raise NotReady(f"{len(self.unresolved)} requests of an earlier run are in doubt after "
                            f"{settle_within_s} s") from None
         self.is_ready = True
+
+    async def _read_mode(self) -> None:
+        """The account's position mode, unless the caller has said it."""
+        if not self._reads_mode:
+            return
+        try:
+            mode = PositionMode(await self._executor.request("position_mode"))
+        except MexcfastError as error:
+            log.warning("the position mode could not be read, HEDGE is taken: %s", error)
+            return
+        if mode.is_known:
+            self.position_mode = mode
+
+    async def _keep_clock(self) -> None:
+        """What is known of the venue's time grows old: ask again."""
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S)
+            try:
+                await self._executor.sync_clock()
+            except MexcfastError as error:
+                log.warning("the venue's time: %s", error)
 
     def _open_journal(self, journal: Journal) -> None:
         clock = self._executor.clock
@@ -178,6 +206,10 @@ class Orders(OrderQueries):
         Open orders stay open. What is in doubt stays in the journal.
         """
         await self.resolver.close()
+        if self._clock_task is not None:
+            task, self._clock_task = self._clock_task, None
+            task.cancel()
+            await asyncio.wait([task])
         await self.reconciler.close()
         self._executor.drop_queue()
         await self._canceller.close()
