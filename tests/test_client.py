@@ -12,7 +12,13 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.depth import State
-from mexcfast.errors import AuthenticationError, BookError, ConfigError, VenueError
+from mexcfast.errors import (
+    AuthenticationError,
+    BookError,
+    ConfigError,
+    ConnectFailed,
+    VenueError,
+)
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import OrderState
 
@@ -222,6 +228,19 @@ def test_refusals_are_typed_and_name_the_reason() -> None:
             await client.orders.submit("NOPE_USDT", mx.Side.OPEN_LONG, 5, 1, leverage=10)
 
     on_exchange(story)
+
+
+def test_a_closed_client_says_so() -> None:
+    async def story() -> None:
+        async with Exchange(seed=3) as venue:
+            async with mx.Client(venue.rest_url) as client:
+                await client.book("BTC_USDT")
+            with pytest.raises(ConnectFailed, match=r"depth ETH_USDT .* closed; allowed: a new"):
+                await client.book("ETH_USDT")
+            assert not client.market.pool.connections or all(
+                each.is_closed for each in client.market.pool.connections)
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("jump_ms", [60_000, -60_000])
