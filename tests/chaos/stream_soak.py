@@ -2,7 +2,7 @@
 
     python tests/chaos/stream_soak.py --minutes 60 --out soak
 
-The exchange runs in a process of its own; here is only the client. Its sockets live for a minute,
+The exchange runs in a process of its own; here is only the client. Its sockets live for half a minute,
 which stands for a day. Every few seconds one fault of any kind strikes. Every ten seconds memory,
 tasks and descriptors are written down, and each LIVE book is compared with the exchange's book at
 its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a book ever differed,
@@ -39,7 +39,7 @@ UNREACHABLE = (MexcfastError, aiohttp.ClientError, OSError, ValueError)
 EVERY = 10.0                  # seconds between two rows
 #: first and longest pause after an answer of the firewall: minutes in a life of a day
 FIREWALL_MS = (1_000, 10_000)
-DAY = 60.0                    # seconds that stand for the life of a socket
+DAY = 30.0                    # seconds that stand for the life of a socket
 COLUMNS = ("seconds", "memory_kb", "tasks", "descriptors", "rotations", "faults", "frames",
            "compared", "divergences")
 
