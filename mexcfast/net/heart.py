@@ -21,6 +21,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,14 +68,17 @@ async def spawn(arguments: Sequence[str]) -> None:
     """Start a watchdog that outlives this process and its session; ConfigError with its reason."""
     home = str(Path(mexcfast.__file__).parent.parent)
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "mexcfast.watchdog", "--detach", *arguments,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True, env={**os.environ, "PYTHONPATH": path})
-    _, errors = await asyncio.wait_for(child.communicate(), START_S)
-    if child.returncode != 0:
-        why = errors.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigError(f"the watchdog did not start: {why[-1] if why else child.returncode}")
+    # A file and no pipe: the watchdog goes on, and a pipe might stay open as long as it does.
+    with tempfile.TemporaryFile() as errors:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "mexcfast.watchdog", "--detach", *arguments,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            start_new_session=True, env={**os.environ, "PYTHONPATH": path})
+        await asyncio.wait_for(child.wait(), START_S)
+        if child.returncode != 0:
+            errors.seek(0)
+            why = errors.read().decode("utf-8", "replace").strip().splitlines()
+            raise ConfigError(f"the watchdog did not start: {why[-1] if why else child.returncode}")
 
 
 class Heart:

@@ -37,7 +37,7 @@ def on_exchange(story: Callable[[Exchange], Awaitable[None]]) -> None:
                     Exchange(seed=5, limits=False, updates_per_second=10) as venue):
             await story(venue)
 
-    asyncio.run(told())
+    mx.run(told())
 
 
 async def start_bot(venue: Exchange, folder: Path, end: str, silence_ms: int = 20_000, **env: str
