@@ -106,7 +106,7 @@ class Heart:
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
-        self._bye = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Return when the watchdog watches. Raises ConfigError when it refuses or does not come."""
@@ -118,17 +118,19 @@ class Heart:
         """goodbye: tell the watchdog that this end is wanted; without one it cancels everything."""
         if self._fence in self._switch.fences:
             self._switch.fences.remove(self._fence)
-        was_armed, self.is_armed = self.is_armed, False     # from now on its end is no loss
-        if self._writer is not None and goodbye and was_armed:
-            with suppress(OSError):
-                self._writer.write(encode({"bye": 1}))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(2.0):
-                        await self._bye.wait()
+        # First, so that nothing beats, misses or starts a watchdog that is about to end.
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
+        if self._writer is not None and goodbye and self.is_armed:
+            with suppress(OSError, TimeoutError):
+                self._writer.write(encode({"bye": 1}))
+                async with asyncio.timeout(2.0):
+                    await self._gone.wait()     # it answers, then hangs up
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -193,9 +195,6 @@ class Heart:
                     async with asyncio.timeout(self.silence_ms / 1000 / BEATS):
                         await self._gone.wait()
                     raise ConnectionError("it has ended")
-            except asyncio.CancelledError:
-                self._listening.cancel()
-                raise
             except (OSError, MexcfastError, TimeoutError) as error:
                 if self.is_armed:
                     self._tell(AlertLevel.CRITICAL, f"the watchdog is lost: {error}")
@@ -212,7 +211,7 @@ class Heart:
                 if "beat" in message:
                     self.answered += 1
                 elif "bye" in message:
-                    self._bye.set()
+                    return
                 elif "tripped" in message:
                     self._tripped(str(message["tripped"]))
         except (ValueError, OSError) as error:

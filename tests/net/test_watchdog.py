@@ -394,3 +394,25 @@ def test_the_command_says_what_is_wrong(tmp_path):
         done = subprocess.run([sys.executable, "-P", "-m", "mexcfast.watchdog", *arguments],
                               env=clean, capture_output=True, text=True, cwd=tmp_path, timeout=60)
         assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_clean_end_never_looks_like_a_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
+    """Ends between two beats, at a beat, and just after one: the order it leaves stays open."""
+    async def story(venue: Exchange) -> None:
+        monkeypatch.setenv("MEXC_API_KEY", venue.access_key)
+        monkeypatch.setenv("MEXC_API_SECRET", venue.secret)
+        for number in range(6):
+            async with mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                                 journal=tmp_path / f"bot{number}") as client:
+                await client.start()
+                await client.watchdog(silence_ms=200)
+                price = client.orders.contracts["BTC_USDT"].tick_size * 700_000
+                await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1, price, leverage=10)
+                await asyncio.sleep(number * 0.011)
+        await until(lambda: not watchdogs(tmp_path))
+        assert truth(venue)["limit"] == 6
+
+    on_exchange(story)
+    logs = [path.read_text() for path in tmp_path.glob("*.log")]
+    assert len(logs) == 6 and not any("without a goodbye" in log for log in logs)
