@@ -3,7 +3,7 @@
     python tests/chaos/stream_soak.py --minutes 60 --out soak
 
 The exchange runs in a process of its own; here is only the client. Its sockets live for 30 seconds,
-which stands for a day. Every few seconds one fault of any kind strikes. Every ten seconds memory,
+which stand for a day (--day). Every few seconds one fault of any kind strikes. Every ten seconds memory,
 tasks and descriptors are written down, and each LIVE book is compared with the exchange's book at
 its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a book ever differed,
 when a frame moved a book that was not LIVE, or when memory, tasks or descriptors grew.
@@ -39,7 +39,6 @@ UNREACHABLE = (MexcfastError, aiohttp.ClientError, OSError, ValueError)
 EVERY = 10.0                  # seconds between two rows
 #: first and longest pause after an answer of the firewall: minutes in a life of a day
 FIREWALL_MS = (1_000, 10_000)
-DAY = 30.0                    # seconds that stand for the life of a socket
 COLUMNS = ("seconds", "memory_kb", "tasks", "descriptors", "rotations", "faults", "frames",
            "compared", "divergences")
 
@@ -107,11 +106,11 @@ async def compare(venue: ChildExchange, book: OrderBook) -> int | None:
     return wrong
 
 
-async def soak(minutes: float, seed: int, out: Path) -> int:
+async def soak(minutes: float, day: float, seed: int, out: Path) -> int:
     rng = random.Random(seed)
     settings = mx.StreamSettings(
-        ping_interval=2.0, pong_deadline=2.0, silence_scale=0.2, rotate_after=DAY,
-        rotate_spread=DAY / 4, rotation_overlap=0.5, rotation_timeout=10.0, backoff_cap_ms=2000)
+        ping_interval=2.0, pong_deadline=2.0, silence_scale=0.2, rotate_after=day,
+        rotate_spread=day / 4, rotation_overlap=0.5, rotation_timeout=10.0, backoff_cap_ms=2000)
     rows: list[tuple[float, ...]] = []
     faults: Counter[str] = Counter()
     compared = divergences = 0
@@ -205,10 +204,11 @@ def write(out: Path, rows: list[tuple[float, ...]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--day", type=float, default=30.0, help="seconds a socket may live")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("soak"))
     given = parser.parse_args()
-    return mx.run(soak(given.minutes, given.seed, given.out))
+    return mx.run(soak(given.minutes, given.day, given.seed, given.out))
 
 
 if __name__ == "__main__":
