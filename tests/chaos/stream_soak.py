@@ -2,11 +2,12 @@
 
     python tests/chaos/stream_soak.py --minutes 60 --out soak
 
-The exchange runs in a process of its own; here is only the client. Its sockets live for 30 seconds,
-which stand for a day (--day). Every few seconds one fault of any kind strikes. Every ten seconds memory,
-tasks and descriptors are written down, and each LIVE book is compared with the exchange's book at
-its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a book ever differed,
-when a frame moved a book that was not LIVE, or when memory, tasks or descriptors grew.
+The exchange runs in a process of its own; here is only the client. Its sockets live for half a
+minute, which stands for a day (--day). Every few seconds one fault of any kind strikes. Every ten
+seconds memory, tasks and descriptors are written down, and each LIVE book is compared with the
+exchange's book at its version. At the end: soak.csv, soak.svg and a verdict; exit code 1 when a
+book ever differed, when a frame moved a book that was not LIVE, or when memory, tasks or
+descriptors grew.
 """
 
 from __future__ import annotations
