@@ -110,7 +110,7 @@ def test_kill_9_leaves_no_open_order_of_any_kind(tmp_path):
 
 def test_a_bot_that_hangs_is_noticed_and_fences_itself(tmp_path):
     async def story(venue: Exchange) -> None:
-        child = await start_bot(venue, tmp_path, "freeze", silence_ms=600)
+        child = await start_bot(venue, tmp_path, "freeze", silence_ms=2_000)
         await until(lambda: is_empty(venue))
         child.stdin.write(b"go on\n")
         assert (await child.stdout.readline()).strip() == b"KillSwitchTripped"
