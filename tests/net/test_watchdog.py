@@ -113,7 +113,8 @@ def test_a_bot_that_hangs_is_noticed_and_fences_itself(tmp_path):
         child = await start_bot(venue, tmp_path, "freeze", silence_ms=2_000)
         await until(lambda: is_empty(venue))
         child.stdin.write(b"go on\n")
-        assert (await child.stdout.readline()).strip() == b"KillSwitchTripped"
+        said = (await child.stdout.readline()).strip()
+        assert said == b"KillSwitchTripped", (await child.stderr.read()).decode()
         assert await child.wait() == 0
         await all_over(venue, tmp_path)
 
