@@ -187,6 +187,10 @@ class Heart:
                     self._tell(AlertLevel.WARNING, "the watchdog is back")
                     pause_s = 1.0
                 assert self._writer is not None
+                # A process that hung wakes up here or in a guard, whichever runs first: the fence
+                # must fall before this beat makes the silence forgotten.
+                if (trip := self._fence()) is not None and not self._switch.is_tripped:
+                    self._switch.trip(trip.text, trip.trigger)
                 number += 1
                 self._writer.write(encode({"beat": number}))
                 self._last_beat_ns = time.monotonic_ns()

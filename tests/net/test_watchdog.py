@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.journal import fingerprint
-from mexcfast.core.killswitch import KillSwitchSettings, SwitchState
+from mexcfast.core.killswitch import KillSwitchSettings, SwitchState, Trigger
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.errors import AuthenticationError, ConfigError
 from mexcfast.net.heart import Heart
@@ -417,3 +418,44 @@ def test_a_clean_end_never_looks_like_a_death(tmp_path: Path, monkeypatch: pytes
     on_exchange(story)
     logs = [path.read_text() for path in tmp_path.glob("*.log")]
     assert len(logs) == 6 and not any("without a goodbye" in log for log in logs)
+
+
+def test_a_beat_after_a_hang_does_not_lift_the_fence() -> None:
+    """The first thing to run after a hang is the heart, not the strategy."""
+    async def told() -> None:
+        switch = _Switch()
+        heart = Heart("/nowhere/heart", "account", switch, silence_ms=200)
+        written: list[bytes] = []
+        heart._writer = _Pipe(written)
+        heart.is_armed = True
+        heart._last_beat_ns = time.monotonic_ns() - 10**9
+        beating = asyncio.create_task(heart._run())
+        async with asyncio.timeout(10):
+            while not written:
+                await asyncio.sleep(0)
+        beating.cancel()
+        assert [trigger for _, trigger in switch.trips] == [Trigger.WATCHDOG]
+        assert "has not beaten for" in switch.trips[0][0]
+
+    asyncio.run(told())
+
+
+class _Pipe:
+    def __init__(self, written: list[bytes]) -> None:
+        self.write = written.append
+
+    def close(self) -> None:
+        pass
+
+
+class _Switch:
+    def __init__(self) -> None:
+        self.trips: list[tuple[str, Trigger]] = []
+        self.fences: list[object] = []
+
+    @property
+    def is_tripped(self) -> bool:
+        return bool(self.trips)
+
+    def trip(self, why: str, trigger: Trigger) -> None:
+        self.trips.append((why, trigger))
