@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import json
 import random
 import resource
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
+from harness import environment, write_json
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.reader import Reader
@@ -174,7 +174,7 @@ def main() -> None:
     print(f"| bytes of Python memory more, at most in between | 0 | 0 | "
           f"{found['python_bytes_more']}, {found['python_peak']} |")
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_json(given.json, {"environment": environment(), **found})
 
 
 if __name__ == "__main__":

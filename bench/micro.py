@@ -16,7 +16,6 @@ table, and its rows stay away.
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
 import hmac
 import json
@@ -33,7 +32,8 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
-from rivals import Missing, available, need
+from harness import Missing, environment, quiet_gc, write_json
+from rivals import available, need
 
 from mexcfast.core.depth import Change, OrderBook
 from mexcfast.core.events import parse_frame
@@ -201,20 +201,18 @@ def measure(stream: Stream, repeats: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in [*depth, *signing]}
     clock = time.perf_counter_ns
     calls = max(100, len(stream.frames))
-    gc.collect()
-    gc.freeze()                   # what is here already is no candidate's garbage
-    for _ in range(repeats):
-        for name, (make, one_in) in depth.items():
-            run, frames = make(), stream.frames[:max(1, len(stream.frames) // one_in)]
-            start = clock()
-            run(frames)
-            times[name].append((clock() - start) / len(frames))
-        for name, function in signing.items():
-            start = clock()
-            for _ in range(calls):
-                function()
-            times[name].append((clock() - start) / calls)
-    gc.unfreeze()
+    with quiet_gc():
+        for _ in range(repeats):
+            for name, (make, one_in) in depth.items():
+                run, frames = make(), stream.frames[:max(1, len(stream.frames) // one_in)]
+                start = clock()
+                run(frames)
+                times[name].append((clock() - start) / len(frames))
+            for name, function in signing.items():
+                start = clock()
+                for _ in range(calls):
+                    function()
+                times[name].append((clock() - start) / calls)
     return times
 
 
@@ -267,10 +265,9 @@ def main() -> None:
     times = measure(stream, given.repeats)
     print(table(times, stream))
     if given.json:
-        given.json.write_text(json.dumps({
-            "python": platform.python_version(), "machine": platform.machine(),
-            "frames": len(stream.frames), "levels": given.levels, "unit": "ns",
-            "targets": ratios(times), "times": times}, indent=1) + "\n", encoding="utf-8")
+        write_json(given.json, {
+            "environment": environment(), "frames": len(stream.frames), "levels": given.levels,
+            "unit": "ns", "targets": ratios(times), "times": times})
 
 
 # ---------------------------------------------------------------------------------------------

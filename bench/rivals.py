@@ -14,17 +14,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from frames import SYMBOL
+from harness import Missing
 
 #: Distribution -> (import name, the version measured); the same as in pyproject.toml.
 PINNED = {"orjson": ("orjson", "3.13.0"), "msgspec": ("msgspec", "0.22.0"),
           "sortedcontainers": ("sortedcontainers", "2.4.0"),
-          "order-book": ("order_book", "0.6.1"), "ccxt": ("ccxt.pro", "4.5.90")}
+          "order-book": ("order_book", "0.6.1"), "ccxt": ("ccxt.pro", "4.5.90"),
+          "pymexc": ("pymexc", "1.1.1"), "typed-mexc": ("typed_mexc", "2.3.0"),
+          "websockets": ("websockets", "17.4")}
 
 Sides = tuple[dict[float, float], dict[float, float]]
-
-
-class Missing(Exception):
-    """A rival is not installed, or not in the version that is measured."""
 
 
 def need(distribution: str) -> Any:
@@ -189,23 +188,32 @@ class _NoSocket:
         raise error
 
 
+CCXT_SYMBOL = "BTC/USDT:USDT"
+
+
+def ccxt_exchange(snapshot: bytes, **settings: Any) -> Any:
+    """ccxt.pro.mexc with one contract and its book, so that nothing waits for 25 frames first."""
+    exchange = need("ccxt").mexc({"enableRateLimit": False, "newUpdates": False,
+                                  "options": {"defaultType": "swap"}, **settings})
+    exchange.set_markets([exchange.safe_market_structure({
+        "id": SYMBOL, "symbol": CCXT_SYMBOL, "base": "BTC", "quote": "USDT", "settle": "USDT",
+        "baseId": "BTC", "quoteId": "USDT", "settleId": "USDT", "type": "swap", "spot": False,
+        "swap": True, "contract": True, "linear": True, "inverse": False,
+        "precision": {"amount": 1, "price": 0.1}, "contractSize": 0.0001, "active": True})])
+    data = json.loads(snapshot)["data"]
+    exchange.orderbooks[CCXT_SYMBOL] = exchange.order_book({
+        "asks": data["asks"], "bids": data["bids"], "nonce": data["version"],
+        "symbol": CCXT_SYMBOL})
+    return exchange
+
+
 class CcxtHandler(CcxtBook):
     """What ccxt.pro does with each frame after aiohttp: orjson.loads, handle_message, its book."""
 
     def __init__(self, snapshot: bytes) -> None:
         super().__init__(snapshot)
-        self.exchange = need("ccxt").mexc()
-        market = self.exchange.safe_market_structure({
-            "id": SYMBOL, "symbol": "BTC/USDT:USDT", "base": "BTC", "quote": "USDT",
-            "settle": "USDT", "baseId": "BTC", "quoteId": "USDT", "settleId": "USDT",
-            "type": "swap", "spot": False, "swap": True, "contract": True, "linear": True,
-            "inverse": False, "precision": {"amount": 1, "price": 0.1}, "contractSize": 0.0001,
-            "active": True})
-        self.exchange.set_markets([market])
-        data = json.loads(snapshot)["data"]
-        self.book = self.exchange.order_book({"asks": data["asks"], "bids": data["bids"],
-                                              "nonce": self.version, "symbol": "BTC/USDT:USDT"})
-        self.exchange.orderbooks["BTC/USDT:USDT"] = self.book
+        self.exchange = ccxt_exchange(snapshot)
+        self.book = self.exchange.orderbooks[CCXT_SYMBOL]
         self.bids, self.asks = self.book["bids"], self.book["asks"]
         self.socket = _NoSocket()
 

@@ -14,10 +14,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import client  # noqa: E402
 import frames  # noqa: E402
+import harness  # noqa: E402
 import memory  # noqa: E402
 import micro  # noqa: E402
 import rivals  # noqa: E402
+import server  # noqa: E402
+import tick_to_trade  # noqa: E402
+import trader  # noqa: E402
+import wire  # noqa: E402
 
 
 def test_the_stream_is_the_same_every_time():
@@ -58,7 +64,12 @@ def test_a_rival_that_is_missing_or_another_version_is_named(monkeypatch):
 def test_rivals_are_pinned_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = {f"{name}=={number}" for name, (_, number) in rivals.PINNED.items()}
-    assert set(project["optional-dependencies"]["bench"]) == wanted
+    tools = {each for each in project["optional-dependencies"]["bench"]
+             if each.startswith(("Cython", "setuptools", "matplotlib"))}
+    assert len(tools) == 3
+    assert set(project["optional-dependencies"]["bench"]) - tools == wanted
+    clients = set(project["optional-dependencies"]["clients"])
+    assert {each for each in wanted if each.startswith(("pymexc", "typed-mexc"))} <= clients
 
 
 def test_ratios_are_taken_from_the_fastest_rival():
@@ -91,6 +102,89 @@ def test_the_commands_run(command):
     assert "frames" in done.stdout
     if "micro" in command[0]:
         assert "| mexcfast parse + check + apply |" in done.stdout
+
+
+# -- harness, wire, tick to trade ----------------------------------------------------------------
+
+def test_candidates_take_turns():
+    calls = []
+    found = harness.in_turns(["a", "b"], 3, lambda name: calls.append(name) or len(calls))
+    assert calls == ["a", "b"] * 3
+    assert found == {"a": [1, 3, 5], "b": [2, 4, 6]}
+
+
+def test_a_candidate_that_is_missing_or_fails_is_named_and_the_others_go_on(capsys):
+    def once(name):
+        if name == "absent":
+            raise harness.Missing("pip install absent")
+        if name == "broken":
+            raise RuntimeError("its words")
+        return 1
+
+    found, missing = harness.turns_of_children(["absent", "fine", "broken"], 2, once)
+    assert found == {"fine": [1, 1]}
+    assert missing == ["absent is not measured: pip install absent",
+                       "broken is not measured: its words"]
+    assert capsys.readouterr().err.count("MISSING: ") == 2
+
+
+def test_latencies_leave_out_the_warm_up():
+    found = harness.latencies([1_000.0] * 5 + [float(value) for value in range(1, 96)])
+    assert (found["count"], found["fastest"], found["p50"], found["p90"]) == (95, 1, 48, 86)
+    assert found["curve"][0] == 1 and found["curve"][-1] == 95 and len(found["curve"]) == 201
+    assert found["series"][:3] == [1, 2, 3]
+
+
+def test_the_bootstrap_finds_a_difference_and_none_where_there_is_none():
+    base = [100.0 + number % 7 for number in range(40)]
+    estimate, low, high = harness.bootstrap(base, [value * 1.5 for value in base])
+    assert low > 1.3 and high < 1.7 and estimate == pytest.approx(1.5)
+    _, low, high = harness.bootstrap(base, list(reversed(base)))
+    assert low <= 1 <= high
+
+
+def test_the_environment_says_where_it_was_measured():
+    found = harness.environment()
+    assert found["python"] and found["versions"]["picows"] != "missing"
+    assert "mexcfast" in found and "switches" in found
+
+
+def test_a_client_that_is_missing_says_so():
+    with pytest.raises(RuntimeError, match="invalid choice"):
+        harness.run_child("client.py", "no such candidate", "sleep", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the measuring venue uses epoll")
+def test_the_wire_is_measured_through_real_sockets():
+    found = wire.measure([client.OURS, client.AIOHTTP_JSON], repeats=1, paced=100, blast=200,
+                         levels=50)
+    assert not found["missing"], found["missing"]
+    for name in (client.OURS, client.AIOHTTP_JSON):
+        one = found["candidates"][name]
+        for loop in ("sleep", "spin"):
+            assert one[loop][0]["count"] == 95 and one[loop][0]["fastest"] > 0
+        assert one["blast"][0]["woken"] == one["blast"][0]["frames"] == 200
+    assert found["candidates"][client.OURS]["checked"]
+    assert client.OURS in wire.table(found)
+    assert wire.value(found, "no such", "sleep", "p50") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the measuring venue uses epoll")
+def test_tick_to_trade_is_measured_through_real_sockets():
+    found = tick_to_trade.measure([trader.OURS], repeats=1, count=40, rate=200)
+    assert not found["missing"], found["missing"]
+    for loop in ("sleep", "spin"):
+        assert found["candidates"][trader.OURS][loop][0]["count"] == 38
+        assert found["candidates"][trader.OURS][loop][0]["lost"] == 0
+    assert f"| {trader.OURS} | spinning |" in tick_to_trade.table(found)
+
+
+def test_the_stored_stream_is_the_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "BUILT", tmp_path)
+    made = frames.make_stream(30, 20)
+    for _ in range(2):
+        stored = server.stored_stream(30, 20)
+        assert (stored.snapshot, stored.frames) == (made.snapshot, made.frames)
 
 
 @pytest.mark.parametrize("more", [[], ["--tls"]], ids=["plain", "tls"])

@@ -316,7 +316,8 @@ class _Shelf:
                 return False
             entry.is_gone = False
         elif not self._is_newer(record, stamp, entry) or (
-                self._moment(record, stamp) < entry.floor_ms
+                # where age alone orders the history, a venue whose clock goes back changes nothing
+                not self.rules.grows and self._moment(record, stamp) < entry.floor_ms
                 and self.rules.age(record) != self.rules.age(entry.record)):
             return False
         is_same = bool(record == entry.record)

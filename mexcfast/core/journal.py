@@ -6,7 +6,11 @@ One line per fact: eight hex digits of CRC-32, a space, compact JSON, a line fee
     session   the number inside client order ids, so that ids never repeat
     send      a request is about to leave: all that is needed to ask for it later
     end       its fate is proven
+    heir      an order of ours that an amend has left under the venue's own name
+    gone      that order has ended
     closed    the venue closed something until a wall-clock time
+
+An accepted amend names its heir in its `end`; the line `heir` is what compaction makes of it.
 
 A crash can only tear what was written last, so damage is forgiven when nothing sound follows it.
 Damage in the middle may hide a request that left: it is refused.
@@ -91,6 +95,7 @@ class Ledger:
     session: int = 0
     unsettled: dict[str, Entry] = field(default_factory=dict)
     penalties: dict[str, int] = field(default_factory=dict)     # what -> until, wall-clock ms
+    heirs: dict[int, str] = field(default_factory=dict)         # order id -> contract
 
     def apply(self, record: dict[str, Any]) -> None:
         """One line's fact; JournalError when it is not one of ours."""
@@ -106,7 +111,13 @@ class Ledger:
                 entry = Entry.read(record)
                 self.unsettled[entry.name] = entry
             elif kind == "end":
-                self.unsettled.pop(str(record["id"]), None)
+                order_id = record.get("order")
+                self.end(str(record["id"]), str(record["fate"]),
+                         None if order_id is None else int(order_id))
+            elif kind == "heir":
+                self.heirs[int(record["order"])] = str(record["symbol"])
+            elif kind == "gone":
+                self.heirs.pop(int(record["order"]), None)
             elif kind == "closed":
                 self.penalties[str(record["what"])] = int(record["until"])
             else:
@@ -114,10 +125,21 @@ class Ledger:
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise JournalError(f"a record that cannot be read ({error!r})") from None
 
+    def end(self, name: str, fate: str, order_id: int | None) -> bool:
+        """The fate of a request is proven; False when nobody waited for it."""
+        entry = self.unsettled.pop(name, None)
+        if entry is None:
+            return False
+        if (entry.what == "amend" and fate == "accepted" and order_id is not None
+                and order_id != entry.order_id):
+            self.heirs[order_id] = entry.symbol
+        return True
+
     def compact(self, now_ms: int) -> bytes:
         """The shortest journal that adds up to the same; pauses that are over are left out."""
         lines = [head(self.account), session(self.session)]
         lines += [encode(entry.record()) for entry in self.unsettled.values()]
+        lines += [heir(order_id, symbol) for order_id, symbol in self.heirs.items()]
         lines += [closed(what, until) for what, until in self.penalties.items() if until > now_ms]
         return b"".join(lines)
 
@@ -133,6 +155,14 @@ def session(number: int) -> bytes:
 def end(name: str, fate: str, order_id: int | None = None) -> bytes:
     """fate: accepted or rejected."""
     return encode({"k": "end", "id": name, "fate": fate, "order": order_id})
+
+
+def heir(order_id: int, symbol: str) -> bytes:
+    return encode({"k": "heir", "order": order_id, "symbol": symbol})
+
+
+def gone(order_id: int) -> bytes:
+    return encode({"k": "gone", "order": order_id})
 
 
 def closed(what: str, until_ms: int) -> bytes:

@@ -108,12 +108,15 @@ def _is_nameless(order: Order, old: Order) -> bool:
 
 
 def cancelled(order: Order, has_expired: bool) -> Accepted | Rejected | None:
-    """Whether a cancel is settled: Accepted when the order is final, whoever ended it."""
+    """Whether a cancel is settled: Accepted when the order is final, whoever ended it.
+
+    Without the client order id: a refused cancel must not look like the refused order.
+    """
     if order.is_final:
-        return Accepted(order.symbol, order.client_order_id, order.order_id, order=order)
+        return Accepted(order.symbol, None, order.order_id, order=order)
     if has_expired:
         return Rejected(OrderRejected(None, "the cancel was not executed: the order is open"),
-                        order.symbol, order.client_order_id, order.order_id)
+                        order.symbol, None, order.order_id)
     return None
 
 

@@ -547,11 +547,15 @@ def _read_answer(route: Route, status: int, body: bytes) -> Any:
     return result
 
 
+REPEATED = 603
+
+
 def is_certain(error: Exception, status: int) -> bool:
     """Whether this error of a write proves that it was not executed (protocol.md 4).
 
     Proof is a refusal by the exchange with a 2xx or 4xx status, or by the edge with a 4xx. An
     inner fault, a failure without a code, a time-out status and anything unreadable prove nothing.
+    Nor does 603, repeated request: the first of the two may have been executed.
     """
     if not isinstance(error, VenueError) or isinstance(error, VenueFault):
         return False
@@ -559,7 +563,7 @@ def is_certain(error: Exception, status: int) -> bool:
         return False
     if isinstance(error, EdgeError):
         return status >= 400
-    return error.code not in (None, 0, 200)
+    return error.code not in (None, 0, 200, REPEATED)
 
 
 @dataclass(frozen=True, slots=True)

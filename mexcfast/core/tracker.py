@@ -386,6 +386,18 @@ class Tracker:
         self._settle(new, changed=True)
         return new
 
+    def adopt(self, order_id: int, symbol: str) -> TrackedOrder:
+        """An order of ours under the venue's own name: an earlier run's amend has left it."""
+        order = self._named(None, order_id)
+        assert order is not None
+        order._is_ours = True
+        if order._symbol is None:
+            order._symbol = symbol
+        if order.outcome is None:
+            order.outcome = Accepted(symbol, None, order_id)
+        self._settle(order, changed=True)
+        return order
+
     def forget(self, order: TrackedOrder) -> None:
         """Drop an order that was never sent, as if it had not been registered."""
         self._drop(order)

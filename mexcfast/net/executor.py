@@ -1,8 +1,7 @@
 """Signed bytes out, typed outcomes in; any doubt is Unknown.
 
 A read returns its parsed data or raises. A write returns Accepted, Rejected or Unknown and is sent
-at most once, whatever happens: no retry here, none in aiohttp (it repeats only idempotent methods
-on a dead kept-alive connection, and a write is a POST), no redirect followed.
+at most once, whatever happens: no retry here, none in aiohttp, no redirect followed.
 
     connection refused, DNS, TLS, connect timeout   nothing left      Rejected(ConnectFailed)
     2xx or 4xx with a refusal                       not executed      Rejected(VenueError)
@@ -258,6 +257,9 @@ class Executor:
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
                 timeout=aiohttp.ClientTimeout(total=settings.timeout_ms / 1000,
                                               connect=settings.connect_timeout_ms / 1000))
+            # It would repeat a GET on a connection found dead without taking a slot of the budget;
+            # request() repeats reads itself, and takes one.
+            self._session._retry_connection = False
         return self._session
 
     def _lane(self) -> Lanes | None:

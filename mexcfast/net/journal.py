@@ -110,8 +110,13 @@ class Journal:
 
     def end(self, name: str, fate: str, order_id: int | None = None) -> None:
         """The fate of a request is proven: "accepted" or "rejected"."""
-        if self.ledger.unsettled.pop(name, None) is not None:
+        if self.ledger.end(name, fate, order_id):
             self._write(lines.end(name, fate, order_id))
+
+    def forget_heir(self, order_id: int) -> None:
+        """An order that an amend has left has ended."""
+        if self.ledger.heirs.pop(order_id, None) is not None:
+            self._write(lines.gone(order_id))
 
     def note_closed(self, what: str, until_ms: int) -> None:
         """The venue closed something until this wall-clock time."""

@@ -125,7 +125,8 @@ class Orders(OrderQueries):
         self.resolver = Resolver(executor, self.tracker, self._settled)
         #: where client.conditional writes, so that its doubts are settled with these
         self.conditional_doubts = ConditionalDoubts(executor, self)
-        #: called with an own order after each of its changes, and with each settled doubt
+        #: called with an own order after each of its changes, and with each settled doubt: of a
+        #: create by client order id, of an amend or a cancel by the venue's id
         self.on_change: list[Callable[[LiveOrder], None]] = []
         self.on_settled: list[Done] = []
         self.is_ready = journal is None
@@ -156,6 +157,7 @@ class Orders(OrderQueries):
                 self._keep_clock(), name="mexcfast clock")
         await self._read_mode()
         await self.refresh()
+        self._drop_strangers()
         try:
             async with asyncio.timeout(settle_within_s):
                 await self.resolver.until_empty()
@@ -190,6 +192,8 @@ class Orders(OrderQueries):
         session = journal.open(self._executor.access_key, self.ids.session, clock.wall_ms)
         self.ids = ClientOrderIds(self.ids.prefix, session)
         self._executor.restore_penalties(journal.ledger.penalties)
+        for order_id, symbol in list(journal.ledger.heirs.items()):
+            self.tracker.adopt(order_id, symbol)
         for entry in list(journal.ledger.unsettled.values()):
             why = ConnectionLost("an earlier run ended before the outcome was known")
             if entry.what != "create":
@@ -202,6 +206,16 @@ class Orders(OrderQueries):
                                     OrderType(entry.type or 0))
                 self.tracker.outcome(unknown)
             self.resolver.add(self.resolver.case(entry.name, entry.what, unknown, entry))
+
+    def _drop_strangers(self) -> None:
+        """Heirs of an earlier run that the venue, asked by id, does not know any more."""
+        if self.journal is None:
+            return
+        for order_id in list(self.journal.ledger.heirs):
+            order = self.tracker.find(order_id)
+            if order is not None and order.report is None and not order.fills:
+                self.tracker.forget(order)
+                self._heir_ended(order_id)
 
     async def close(self) -> None:
         """Stop the background work, drop the queue, wait for calls under way.
@@ -522,7 +536,11 @@ class Orders(OrderQueries):
 
     @serves("chase")
     async def chase(self, order_id: int, *, wait: bool | None = None) -> Outcome:
-        """Move a limit order to the best price of its own side."""
+        """Move a limit order to the best price of its own side.
+
+        The venue replaces it and does not say by which: the new order comes over the stream, under
+        a name of the venue's, as one of Tracker.foreign_orders().
+        """
         cancel_body([order_id])
         return await self._write("chase", {"orderId": order_id}, Subject(None, None, order_id),
                                  wait)
@@ -704,6 +722,13 @@ class Orders(OrderQueries):
         except JournalError as error:
             log.error("%s", error)
 
+    def _heir_ended(self, order_id: int) -> None:
+        if self.journal is not None and self.journal.is_open:
+            try:
+                self.journal.forget_heir(order_id)
+            except JournalError as error:
+                log.error("%s", error)
+
     def _penalised(self, what: str, until_ms: int) -> None:
         if self.journal is not None and self.journal.is_open:
             try:
@@ -723,6 +748,8 @@ class Orders(OrderQueries):
                 self._settled(case, told)
         if order.report is None and isinstance(order.outcome, Accepted):
             self.reconciler.expect(order)
+        if order.is_final and order.order_id is not None:
+            self._heir_ended(order.order_id)
         order.wake()
         for told_of in self.on_change:
             self._tell(told_of, order)

@@ -26,7 +26,15 @@ from typing import Any
 from mexcfast.core.account import AccountState, Differences, Kind, Mirror, Read
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.tracker import TrackedOrder, Tracker
-from mexcfast.errors import MexcfastError, PermissionDenied, VenueError
+from mexcfast.errors import (
+    ClockError,
+    EdgeError,
+    MexcfastError,
+    PermissionDenied,
+    RateLimited,
+    VenueError,
+    VenueFault,
+)
 from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.executor import Executor
 from mexcfast.net.order_queries import OrderQueries
@@ -39,6 +47,9 @@ BATCH = 50
 DAY_MS = 86_400_000
 #: Without these there is no trading; the others may be closed to the key or to everybody.
 ESSENTIAL = (Kind.ORDER, Kind.POSITION, Kind.BALANCE)
+GONE = 404
+#: What says nothing of the kind that was asked for: the comparison is begun again.
+PASSING = (VenueFault, RateLimited, ClockError, EdgeError)
 #: A push this much older than an answer may still belong to its request.
 ANSWER_MS = 1000
 SHOWN = 5       # differences named in the log line
@@ -86,6 +97,7 @@ class Reconciler:
         self.differences = 0                    # found in all comparisons
         self.last: Differences | None = None    # what the newest comparison found
         self.unreadable: dict[Kind, str] = {}   # kinds the venue does not show, and why
+        self._closed: set[Kind] = set()         # those it is not asked for again
         self._executor = executor
         self._tracker = tracker
         self._queries = OrderQueries(executor)
@@ -216,7 +228,7 @@ class Reconciler:
 
     async def _read(self, kind: Kind) -> Read | None:
         """Everything open of one kind; None when the venue does not show it."""
-        if kind in self.unreadable:
+        if kind in self._closed:
             return None
         asked_ms = self._executor.clock.venue_ms()
         ended: tuple[Any, ...] = ()
@@ -228,17 +240,22 @@ class Reconciler:
             self._give_up(kind, error)
             return None
         except VenueError as error:
-            if kind in ESSENTIAL:
+            if kind in ESSENTIAL or isinstance(error, PASSING):
                 raise
             self._give_up(kind, error)
             return None
+        if self.unreadable.pop(kind, None) is not None:
+            log.info("%s orders are mirrored again", kind.value)
         if kind is Kind.ORDER:
             ended = await self._asked_one_by_one({order.order_id for order in records})
         return Read(kind, records, asked_ms, self._executor.clock.venue_ms(), ended)
 
     def _give_up(self, kind: Kind, error: VenueError) -> None:
+        if isinstance(error, PermissionDenied) or error.code == GONE:
+            self._closed.add(kind)      # otherwise the next comparison asks again
+        if kind not in self.unreadable:
+            log.warning("%s orders or balances are not mirrored: %s", kind.value, error)
         self.unreadable[kind] = str(error)
-        log.warning("%s orders or balances are not mirrored: %s", kind.value, error)
 
     async def _records(self, kind: Kind, now_ms: int) -> tuple[Any, ...]:
         if kind is Kind.POSITION:

@@ -189,20 +189,29 @@ class Resolver:
         if case.what == "create":
             return await self._judge_create(case, began_ms)
         if (judge := self.judges.get(case.what)) is not None:
-            return await judge(case, lambda: case.absence.look(began_ms))
+            return await judge(case, lambda: self._is_proof(case, began_ms))
         unknown = case.unknown
-        is_proof = case.absence.look(began_ms)
         try:
             if case.what == "amend":
-                return await self._judge_amend(case, is_proof)
+                return await self._judge_amend(case, began_ms)
             if case.what in ("cancel", "look"):
-                return self._cancelled(case, await self._find(unknown), is_proof)
+                found = await self._find(unknown)
+                return self._cancelled(case, found, self._is_proof(case, began_ms))
         except NotFound as error:
-            if not is_proof:
+            if not self._is_proof(case, began_ms):
                 return None
             return Rejected(error, unknown.symbol, unknown.client_order_id, unknown.order_id)
-        found = await self._scan("open_orders", unknown.symbol)
-        return proof.all_cancelled(found, unknown.symbol, unknown.ts_sent_ms or began_ms, is_proof)
+        orders = await self._scan("open_orders", unknown.symbol)
+        return proof.all_cancelled(orders, unknown.symbol, unknown.ts_sent_ms or began_ms,
+                                   self._is_proof(case, began_ms))
+
+    def _is_proof(self, case: Case, began_ms: int) -> bool:
+        """One more look is done; whether what it did not find is proven absent.
+
+        The look itself may have taught us that the venue's clock is behind what we believed when
+        it began: then the request may not have expired yet.
+        """
+        return case.absence.look(min(began_ms, self._executor.clock.venue_ms()))
 
     async def _find(self, unknown: Unknown) -> Order:
         if unknown.order_id is not None:
@@ -235,7 +244,7 @@ class Resolver:
             order: Order = await self._executor.request(
                 "order_by_external", {"symbol": symbol, "external_oid": name})
         except NotFound as error:
-            if not case.absence.look(began_ms):
+            if not self._is_proof(case, began_ms):
                 return None
             found = await self._named([case])
             return found.get(name) or Rejected(error, symbol, name)
@@ -261,7 +270,7 @@ class Resolver:
             order_id = case.unknown.order_id
             outcome: Accepted | Rejected | None = None
             if order_id in ids and order_id is not None:
-                is_proof = case.absence.look(began_ms)
+                is_proof = self._is_proof(case, began_ms)
                 if order_id in found:
                     outcome = self._cancelled(case, found[order_id], is_proof)
                 elif is_proof:
@@ -303,7 +312,7 @@ class Resolver:
                 await self.look(case)
             return
         self._take(waiting, orders)
-        proven = [case for case in waiting.values() if case.absence.look(began_ms)]
+        proven = [case for case in waiting.values() if self._is_proof(case, began_ms)]
         if proven:
             try:
                 found = await self._named(proven)
@@ -374,11 +383,12 @@ class Resolver:
                 return orders
         raise MexcfastError(f"{name} of {symbol} has more than {MOST_PAGES} pages")
 
-    async def _judge_amend(self, case: Case, is_proof: bool) -> Accepted | Rejected | None:
+    async def _judge_amend(self, case: Case, began_ms: int) -> Accepted | Rejected | None:
         entry = case.entry
         assert entry is not None and entry.order_id is not None
         old: Order = await self._executor.request("order", {"orderId": entry.order_id})
         self._tracker.report(old)
+        is_proof = self._is_proof(case, began_ms)
         others: list[Order] = []
         if old.is_final and old.filled_quantity < old.quantity and (
                 is_proof or case.absence.looks == 1):
@@ -389,9 +399,9 @@ class Resolver:
 
 
 def in_doubt(outcome: Outcome) -> bool:
-    """Unknown, or a refusal as a duplicate: the request may have come twice, the first one taken.
+    """Unknown, or 2042, duplicate client order id: an earlier request may have been taken.
 
-    603 repeated request, 2042 duplicate client order id (protocol.md 4, 17, 20).
+    Source: protocol.md 17, 20.
     """
     return isinstance(outcome, Unknown) or (
-        isinstance(outcome, Rejected) and outcome.code in (603, 2042))
+        isinstance(outcome, Rejected) and outcome.code == 2042)

@@ -6,13 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import mexcfast as mx
-from mexcfast.core.journal import replay
+from mexcfast.core.journal import Ledger, replay
 from mexcfast.core.rest import Endpoint
 from mexcfast.net.orders import Orders
 from mexcfast.sim import Exchange
@@ -20,11 +19,11 @@ from mexcfast.sim import Exchange
 RUN = Path(__file__).with_name("order_run.py")
 
 
-async def killed(venue: Exchange, journal: Path, point: str) -> None:
+async def killed(venue: Exchange, journal: Path, what: str, point: str, lane: str) -> None:
     """Start the bot, wait for its point, kill it."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, str(RUN), venue.rest_url, venue.access_key, venue.secret, str(journal),
-        point, stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-P", str(RUN), venue.rest_url, venue.access_key, venue.secret,
+        str(journal), what, point, lane, stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert child.stdout is not None
     assert (await child.stdout.readline()).strip() == b"here"
@@ -32,14 +31,21 @@ async def killed(venue: Exchange, journal: Path, point: str) -> None:
     await child.wait()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
-@pytest.mark.parametrize(("point", "in_doubt"), [
-    ("journalled", 1), ("sent", 1), ("answered", 1), ("torn", 0)])
-def test_every_intent_is_settled_and_none_doubled(tmp_path, point, in_doubt):
+needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+
+
+@needs_kill
+@pytest.mark.parametrize(("what", "point", "lane", "in_doubt"), [
+    ("create", "journalled", "auto", 1), ("create", "sent", "auto", 1),
+    ("create", "sent", "off", 1), ("create", "answered", "off", 1), ("create", "torn", "auto", 0),
+    ("amend", "journalled", "off", 1), ("amend", "sent", "auto", 1), ("amend", "sent", "off", 1),
+    ("amend", "answered", "auto", 1),
+    ("cancel", "leaving", "auto", 0), ("cancel", "sent", "auto", 0), ("cancel", "sent", "off", 0)])
+def test_every_intent_is_settled_and_none_doubled(tmp_path, what, point, lane, in_doubt):
     async def story() -> None:
         path = tmp_path / "orders"
         async with Exchange(seed=5, limits=False, updates_per_second=5) as venue:
-            await killed(venue, path, point)
+            await killed(venue, path, what, point, lane)
             left, _torn = replay(path.read_bytes())
             assert len(left.unsettled) >= in_doubt
             placed = len(venue.account.orders)
@@ -51,7 +57,7 @@ def test_every_intent_is_settled_and_none_doubled(tmp_path, point, in_doubt):
                 with pytest.raises(mx.NotReady):
                     await client.orders.submit("BTC_USDT", 1, 1, 1, leverage=20)
                 await client.start(settle_within_s=30)
-                check(venue, client.orders, left.unsettled, settled)
+                check(venue, client.orders, left, settled)
                 # Trading goes on with ids that were never used.
                 more = await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1,
                                                   venue.book("BTC_USDT").bids[9][0], leverage=20)
@@ -62,15 +68,87 @@ def test_every_intent_is_settled_and_none_doubled(tmp_path, point, in_doubt):
     asyncio.run(story())
 
 
-def check(venue: Exchange, orders: Orders, unsettled, settled) -> None:
-    truth = {order.external_oid: order for order in venue.account.orders.values()}
-    assert max(Counter(order.external_oid for order in venue.account.orders.values()).values()) == 1
-    assert {outcome.client_order_id for outcome in settled} == set(unsettled)
+def check(venue: Exchange, orders: Orders, left: Ledger, settled) -> None:
+    account = venue.account
+    truth = {order.external_oid: order for order in account.orders.values()}
+    assert len(truth) == len(account.orders)
+    creates = {name for name, entry in left.unsettled.items() if entry.what == "create"}
+    amends = {entry.order_id for entry in left.unsettled.values() if entry.what == "amend"}
+    told = {outcome.client_order_id for outcome in settled} - {None}
+    assert told == creates
+    assert len(settled) == len(left.unsettled)
     for outcome in settled:
         if outcome.client_order_id in truth:
             assert isinstance(outcome, mx.Accepted)
             assert outcome.order_id == truth[outcome.client_order_id].id
-        else:
+        elif outcome.client_order_id is not None:
             assert isinstance(outcome, mx.Rejected) and outcome.reason == "NotFound"
+        elif isinstance(outcome, mx.Accepted):
+            heir = account.orders[outcome.order_id]
+            assert heir.is_open and heir.external_oid.startswith("_m_")
+        else:
+            assert outcome.order_id in amends and account.orders[outcome.order_id].is_open
     assert not orders.unresolved
-    assert {order.order_id for order in orders.open_orders()} == set(venue.account.open_orders)
+    # ... and heirs of amends count among our own.
+    assert {order.order_id for order in orders.open_orders()} == set(account.open_orders)
+
+
+def test_what_an_amend_has_left_is_ours_after_a_restart_until_it_ends(tmp_path):
+    """The venue gives it a name of its own: only the journal knows whose it is."""
+    async def story() -> None:
+        path = tmp_path / "orders"
+        async with Exchange(seed=5, limits=False, updates_per_second=5) as venue:
+            def run() -> mx.Client:
+                return mx.Client(venue.rest_url, venue.access_key, venue.secret, journal=path)
+
+            price = venue.book("BTC_USDT").bids[9][0]
+            heirs = []
+            async with run() as client:
+                await client.start()
+                for _ in range(2):
+                    placed = await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1, price,
+                                                        leverage=20)
+                    amended = await client.orders.amend("BTC_USDT", placed.order_id, price - 1, 2)
+                    heirs.append(amended.order_id)
+            async with run() as client:
+                await client.start()
+                known = {order.order_id: order for order in client.orders.open_orders()}
+                assert set(known) == set(heirs)
+                assert known[heirs[0]].is_ours and known[heirs[0]].quantity == 2
+                await client.orders.cancel([heirs[0]])
+                await known[heirs[0]].done()
+            venue.venue.cancel(venue.account, venue.account.orders[heirs[1]])    # nobody sees it
+            venue.account.orders.pop(heirs[1])          # nor does the venue know it any more
+            venue.venue.orders.pop(heirs[1])
+            async with run() as client:
+                await client.start()
+                assert not client.orders.open_orders()
+            assert not replay(path.read_bytes())[0].heirs
+
+    asyncio.run(story())
+
+
+def test_a_request_is_not_called_absent_while_a_venue_whose_clock_went_back_may_take_it():
+    """It hangs for longer than its window; meanwhile the clock goes back, and it is in time."""
+    async def story() -> None:
+        async with Exchange(seed=5, limits=False, updates_per_second=5) as venue:
+            endpoint = Endpoint.at(venue.rest_url, recv_window_s=1, timeout_ms=300)
+            async with mx.Client(endpoint, venue.access_key, venue.secret) as client:
+                settled: list[object] = []
+                client.orders.on_settled.append(settled.append)
+                await client.start()
+                venue.faults.hang("order/create", 3.0, after_execute=False)
+                outcome = await client.orders.submit(
+                    "BTC_USDT", mx.Side.OPEN_LONG, 1, venue.book("BTC_USDT").bids[9][0],
+                    leverage=20)
+                assert isinstance(outcome, mx.Unknown)
+                case, = client.orders.resolver.cases.values()
+                while case.absence.looks < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                venue.faults.clock_jump(-2500)
+                async with asyncio.timeout(60):
+                    await client.orders.resolver.until_empty()
+                assert [type(one) for one in settled] == [mx.Accepted]
+                assert len(venue.account.open_orders) == 1
+
+    asyncio.run(story())

@@ -1,6 +1,6 @@
 """Run ccxt's own live tests, from its wheel and unchanged, against the exchange.
 
-    python tests/clients/ccxt_harness.py [--ws] [--private] [--only-buys] [-v]
+    python tests/clients/ccxt_harness.py [--ws] [--private] [--only-buys] [--adapter] [-v]
 
 The harness refuses to start from an installed package, hence a copy in a temporary directory with
 its keys.json: addresses, keys and defaultType, nothing else. While it runs, the account trades a
@@ -23,11 +23,17 @@ from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 
+import mexcfast
 from mexcfast.cli.sim import ccxt_addresses
 from mexcfast.sim import Exchange, Variations
 from mexcfast.sim.checks import Refused, order_request
 
 SYMBOL = "BTC_USDT"
+HOME = str(Path(mexcfast.__file__).parents[1])
+#: runs the harness with ccxt's mexc rebound to ours
+ADAPTED = ("import os, runpy, sys; from mexcfast.adapters.ccxt import install; install(); "
+           "sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0])); "
+           "runpy.run_path(sys.argv[0], run_name='__main__')")
 
 
 async def trade_on(venue: Exchange, only_buys: bool) -> None:
@@ -47,7 +53,7 @@ async def trade_on(venue: Exchange, only_buys: bool) -> None:
         await asyncio.sleep(0.4)
 
 
-async def main(flags: list[str], only_buys: bool, verbose: bool) -> int:
+async def main(flags: list[str], only_buys: bool, verbose: bool, adapter: bool = False) -> int:
     found = find_spec("ccxt")
     if found is None or found.origin is None:
         sys.exit("ccxt is not installed: pip install 'mexcfast[clients]' psutil")
@@ -72,9 +78,11 @@ async def main(flags: list[str], only_buys: bool, verbose: bool) -> int:
             (root / "skip-tests.json").write_text("{}")
             trading = asyncio.create_task(trade_on(venue, only_buys))
             process = await asyncio.create_subprocess_exec(
-                sys.executable, str(root / "python/ccxt/test/tests_init.py"), "mexc",
+                sys.executable, *(["-c", ADAPTED] if adapter else []),
+                str(root / "python/ccxt/test/tests_init.py"), "mexc",
                 "BTC/USDT:USDT", "--info", *flags, cwd=root,
-                env={**os.environ, "PYTHONPATH": str(root / "python")},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(
+                    [str(root / "python"), HOME, os.environ.get("PYTHONPATH", "")])},
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)  # fmt: skip
             assert process.stdout is not None
             text = (await process.stdout.read()).decode("utf-8", "replace")
@@ -100,8 +108,9 @@ if __name__ == "__main__":
     parser.add_argument("--ws", action="store_true", help="the streams instead of REST")
     parser.add_argument("--private", action="store_true", help="private calls, not public ones")
     parser.add_argument("--only-buys", action="store_true", help="the account opens longs only")
+    parser.add_argument("--adapter", action="store_true", help="mexcfast.adapters.ccxt, not stock")
     parser.add_argument("-v", "--verbose", action="store_true", help="everything it printed")
     chosen = parser.parse_args()
     flags = ["--ws"] if chosen.ws else []
     flags += ["--privateOnly"] if chosen.private else []
-    sys.exit(asyncio.run(main(flags, chosen.only_buys, chosen.verbose)))
+    sys.exit(asyncio.run(main(flags, chosen.only_buys, chosen.verbose, chosen.adapter)))

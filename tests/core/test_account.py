@@ -338,3 +338,14 @@ def test_the_mirror_cannot_be_written_and_says_what_it_is():
     for wrong in ({"kept": 0}, {"margin_ms": -1}):
         with pytest.raises(ValueError):
             Mirror(**wrong)
+
+
+def test_an_order_that_ends_while_the_venues_clock_is_back_is_ended():
+    """A read at 10 s has shown it open; the clock jumps to 8 s, and there it is cancelled."""
+    mirror = Mirror(margin_ms=MARGIN)
+    mirror.settle([read(Kind.ORDER, order(1, ts_updated_ms=8_900), order(2, ts_updated_ms=8_900))])
+    ended = order(1, state=OrderState.CANCELLED, ts_updated_ms=8_000, version=2)
+    assert mirror.take(ended, Stamp(8_000)) and list(mirror.orders) == [2]
+    also = order(2, state=OrderState.CANCELLED, ts_updated_ms=8_100, version=2)
+    mirror.settle([read(Kind.ORDER, at=8_200, ended=(also,))])
+    assert not mirror.orders

@@ -19,6 +19,7 @@ ENTRIES = st.builds(
     st.none() | st.decimals(0, 10**9, places=5), st.none() | st.decimals(0, 10**9, places=5))
 FACTS = st.lists(st.one_of(
     ENTRIES, st.sampled_from(["mf-1-1", "mf-1-2", "amend 17"]),
+    st.integers(16, 18),
     st.tuples(st.sampled_from(["edge POST", "rate x"]), st.integers(0, 2**45))), max_size=12)
 
 
@@ -27,6 +28,8 @@ def line_of(fact):
         return lines.encode(fact.record())
     if isinstance(fact, str):
         return lines.end(fact, "accepted", 17)
+    if isinstance(fact, int):
+        return lines.gone(fact)
     return lines.closed(*fact)
 
 
@@ -43,19 +46,23 @@ def test_a_journal_cut_anywhere_adds_up_to_its_whole_lines(facts, data):
         size += len(written[survived])
         survived += 1
     assert torn == cut - size + len(tail)
-    unsettled, penalties = {}, {}
+    unsettled, penalties, heirs = {}, {}, {}
     for fact in facts[:max(0, survived - 2)]:
         if isinstance(fact, Entry):
             unsettled[fact.name] = fact
         elif isinstance(fact, str):
-            unsettled.pop(fact, None)
+            ended = unsettled.pop(fact, None)
+            if ended is not None and ended.what == "amend" and ended.order_id != 17:
+                heirs[17] = ended.symbol
+        elif isinstance(fact, int):
+            heirs.pop(fact, None)
         else:
             penalties[fact[0]] = fact[1]
     assert ledger == Ledger("abc" if survived else "", 7 if survived > 1 else 0, unsettled,
-                            penalties)
+                            penalties, heirs)
     again, torn = replay(ledger.compact(0))
     assert torn == 0
-    assert (again.unsettled, again.session) == (unsettled, ledger.session)
+    assert (again.unsettled, again.session, again.heirs) == (unsettled, ledger.session, heirs)
     assert again.penalties == {what: until for what, until in penalties.items() if until > 0}
 
 

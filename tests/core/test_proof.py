@@ -85,7 +85,9 @@ def test_amended(old, others, has_expired, known, fate):
 
 def test_cancelled():
     assert proof.cancelled(OLD, False) is None
-    assert isinstance(proof.cancelled(OLD, True), Rejected)
+    refused = proof.cancelled(replace(OLD, client_order_id="mf-1"), True)
+    assert isinstance(refused, Rejected) and refused.order_id == OLD.order_id
+    assert refused.client_order_id is None, "it is not the order that was refused"
     for state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.INVALID):
         assert isinstance(proof.cancelled(replace(OLD, state=state), False), Accepted)
 

@@ -413,6 +413,14 @@ def test_errors_name_their_endpoint():
         assert caught.value.endpoint == "private/order/create"
 
 
+@pytest.mark.parametrize("name", ["amend", "plan_place", "stop_place", "track_place", "cancel_all"])
+def test_a_repeated_request_may_have_been_executed(name):
+    """603 says that the same request came before, and nothing of what became of it."""
+    route = BY_NAME[name]
+    outcome = judge(route, 200, b'{"success":false,"code":603,"message":"x"}', Subject("BTC_USDT"))
+    assert isinstance(outcome, t.Unknown) and outcome.code == 603
+
+
 @pytest.mark.parametrize("body", [
     b'{"success":true,"code":0,"data":"102057569836905984"}',
     b'{"success":true,"code":0,"data":102057569836905984}',

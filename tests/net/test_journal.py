@@ -164,3 +164,21 @@ def test_durable_waits_for_the_disk(tmp_path, monkeypatch):
 def test_a_closed_journal_refuses_orders(tmp_path):
     with pytest.raises(JournalError, match="not open"):
         Journal(tmp_path / "j").send(entry(1))
+
+
+def test_what_amends_have_left_survives_until_it_ends(tmp_path):
+    journal = opened(tmp_path / "j")
+    for old, new in ((7, 8), (9, 10), (11, 11)):
+        journal.send(Entry(f"amend {old}", "amend", "BTC_USDT", 1, old))
+        journal.end(f"amend {old}", "accepted", new)
+    journal.send(Entry("amend 12", "amend", "BTC_USDT", 1, 12))
+    journal.end("amend 12", "rejected", 12)
+    journal.forget_heir(10)
+    journal.forget_heir(10)
+    assert journal.ledger.heirs == {8: "BTC_USDT"}
+    journal.close()
+    journal = opened(tmp_path / "j")        # reads the lines, writes the short form
+    journal.close()
+    journal = opened(tmp_path / "j")
+    assert journal.ledger.heirs == {8: "BTC_USDT"}
+    journal.close()

@@ -13,7 +13,7 @@ import mexcfast as mx
 from mexcfast.core.account import AccountState, Kind
 from mexcfast.core.intent import ClientOrderIds
 from mexcfast.core.rest import Endpoint
-from mexcfast.errors import NotReady
+from mexcfast.errors import NotReady, VenueFault
 from mexcfast.net.reconcile import AccountSettings
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import BackType, OpenType, OrderState, PositionType, TriggerType
@@ -292,6 +292,27 @@ def test_what_the_key_may_not_read_is_not_mirrored():
                 assert not client.trader.mirror.knows(Kind.BALANCE)
 
     asyncio.run(main())
+
+
+def test_a_kind_that_fails_for_a_while_is_not_given_up():
+    async def story(venue, client, other):
+        reconciler, path = client.trader.reconciler, "planorder/list/orders"
+        venue.faults.http_status(path, 500, count=client._executor.read_tries)
+        with pytest.raises(VenueFault):
+            await client.orders.refresh()       # says nothing of plan orders: ask again
+        assert not reconciler.unreadable
+        for code in (11444, 2011):
+            venue.faults.refuse(path, code)
+            await client.orders.refresh()
+            assert set(reconciler.unreadable) == {Kind.PLAN}
+            await client.orders.refresh()
+            assert not reconciler.unreadable
+        venue.faults.refuse(path, 404)
+        await client.orders.refresh()
+        await client.orders.refresh()
+        assert set(reconciler.unreadable) == {Kind.PLAN}, "gone is gone"
+
+    play(story)
 
 
 def test_a_liquidation_reaches_the_mirror():
