@@ -179,7 +179,8 @@ class Trader:
                                         notices=pool.notices, resync=self._resync)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
-        self.conditional = Conditional(executor, self.orders.contracts)
+        self.conditional = Conditional(executor, self.orders.contracts,
+                                       self.orders.conditional_doubts)
         self.account = AccountApi(executor)
         self.positions = PositionsApi(executor)
         self._executor = executor

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from mexcfast.core.rest import find
+from mexcfast.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
@@ -19,8 +25,12 @@ import frames  # noqa: E402
 import harness  # noqa: E402
 import memory  # noqa: E402
 import micro  # noqa: E402
+import paste  # noqa: E402
+import report  # noqa: E402
 import rivals  # noqa: E402
+import rows  # noqa: E402
 import server  # noqa: E402
+import startup  # noqa: E402
 import tick_to_trade  # noqa: E402
 import trader  # noqa: E402
 import wire  # noqa: E402
@@ -195,3 +205,144 @@ def test_orders_are_answered_before_they_are_timed(more):
     assert done.returncode == 0, done.stderr
     for row in ("bare protocol, uvloop", "executor, lane", "orders.submit, aiohttp path"):
         assert f"| {row} |" in done.stdout
+
+
+# -- first live books ----------------------------------------------------------------------------
+
+def test_the_first_book_is_measured_behind_a_delay_and_is_the_exchange_s():
+    found = asyncio.run(startup.measure([1, 2], repeats=1, round_trip_ms=20))
+    for repeats in found["books"].values():
+        (one,) = repeats
+        assert 60 <= one["first_ms"] <= one["last_ms"], "three round trips cannot be saved"
+    assert found["minimum_ms"] == {"1": 60, "2": 60}
+    assert "| 2 |" in startup.table(found)
+
+
+def test_the_protocol_s_minimum_counts_the_windows_of_the_budget():
+    route = find("depth")
+    assert startup.minimum_ms(route.count, 20) == 60
+    assert startup.minimum_ms(route.count + 1, 20) == 60 + route.window_ms
+
+
+# -- report, rows, paste -------------------------------------------------------------------------
+
+def some_results():
+    wired = {"curve": [1.0] * 201, "series": [1.0, 2.0], "p90": 2.0, "p99": 3.0, "fastest": 1.0}
+
+    def one(sleep, spin, cpu):
+        return {"sleep": [wired | {"p50": sleep}], "spin": [wired | {"p50": spin}],
+                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1}]}
+
+    return {
+        "wire": {"candidates": {
+            client.BARE: one(50, 4, 0.1), client.EMPTY: one(55, 8, 0.15),
+            client.OURS_COMPILED: one(60, 9, 0.45), client.OURS: one(61, 10, 0.8),
+            client.CCXT: one(150, 60, 45.0)}},
+        "tick_to_trade": {"candidates": {
+            trader.OURS: one(100, 30, 0), trader.CCXT: one(600, 300, 0),
+            trader.BARE: one(50, 12, 0)}},
+        "memory": {"books": 1_100, "levels": 1_500, "megabytes": 210.0, "frames_a_second": 30_000,
+                   "gc_passes": 0, "c_bytes_more": 16, "python_bytes_more": 0},
+        "orders": {"candidates": {rows.FLOOR: [[40.0, 20.0], [50.0, 18.0]],
+                                  rows.OUR_ORDERS: [[44.0, 30.0]]}}}
+
+
+def test_rows_are_judged():
+    judged = {row["what"]: row for row in rows.judged(some_results())}
+
+    def of(start):
+        (found,) = [row for what, row in judged.items() if what.startswith(start)]
+        return found["value"], found["met"]
+
+    assert of("socket to live book") == (pytest.approx(0.3), "goal")
+    assert of("the same, against ccxt.pro") == (pytest.approx(100), "goal")
+    assert of("the same, against aiohttp") == (None, "not measured")
+    assert of("wire to callback") == (1, "goal")
+    assert of("spinning against") == (pytest.approx(60 / 9), "goal")
+    assert of("tick to trade, sleeping, p50 against ccxt") == (6, "goal")
+    assert of("tick to trade, ours spinning") == (20, "must")
+    assert of("tick to trade, spinning") == (18, "must")
+    assert of("order submit over a bare uvloop protocol, CPU") == (12, "must")
+    assert of("steady state: C memory") == (16, "no")
+    assert of("1100 books of 1500 levels a side: resident") == (210, "must")
+    assert of("1100 books of 1500 levels a side, one core") == (30_000, "no")
+    assert of("parse + check + apply: against msgspec") == (None, "not measured")
+
+
+def test_rows_of_fewer_books_are_not_passed_off_as_many():
+    found = some_results()
+    found["memory"]["books"] = 100
+    values = {row["what"]: row["value"] for row in rows.judged(found)}
+    assert values["1100 books of 1500 levels a side: resident memory"] is None
+    assert values["steady state: garbage collections caused by frames"] == 0
+
+
+def test_the_budget_is_the_difference_of_candidates():
+    found = some_results() | {"micro": {"times": {micro.SCAN: [200.0], micro.OURS: [290.0]}}}
+    stages = rows.budget(found)
+    assert [one["cpu_us"] for one in stages] == pytest.approx([0.1, 0.05, 0.3, 0.2, 0.09, 0.35])
+    assert [one["p50_us"] for one in stages] == [4, 4, 1, None, None, 1]
+
+
+def test_the_report_is_whole_when_a_part_fails(tmp_path, monkeypatch):
+    found = some_results()
+
+    def run_part(name, quick):
+        if name == "orders":
+            raise RuntimeError("orders ended with exit code 1: its words")
+        return f"{name}'s <table>\nMISSING: {name}'s rival", found.get(name, {})
+
+    monkeypatch.setattr(report, "run_part", run_part)
+    assert report.main(["--out", str(tmp_path), "--quick"]) == 1
+    written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert written["failed"] == ["orders"]
+    assert "orders: orders ended with exit code 1: its words" in written["missing"]
+    assert "wire's rival" in written["missing"]
+    assert len(written["rows"]) == len(rows.ROWS)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert written["environment"]["python"] in text and "its figures mean nothing" in text
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "wire&#x27;s &lt;table&gt;" in page and "<table>" in page
+    assert not re.search(r"(src|href)=[\"']?http|<script|<link|url\(http", page), "self-contained"
+    if find_spec("matplotlib"):
+        assert "<svg" in page and (tmp_path / "wire_cdf.png").stat().st_size > 1_000
+    else:
+        assert any("matplotlib" in reason for reason in written["missing"])
+
+
+def test_only_a_whole_report_is_kept(capsys):
+    for more in (["--quick"], ["--part", "micro"]):
+        with pytest.raises(SystemExit):
+            report.main(["--keep", *more])
+        assert "--keep wants a whole run" in capsys.readouterr().err
+
+
+def test_the_readme_s_figures_are_the_kept_report_s():
+    readme = paste.README.read_text(encoding="utf-8")
+    assert paste.pasted(readme) == readme, "run python bench/paste.py"
+
+
+def test_a_kept_report_is_pasted(tmp_path, monkeypatch):
+    monkeypatch.setattr(paste, "LATEST", tmp_path / "latest.json")
+    monkeypatch.setattr(paste, "README", tmp_path / "README.md")
+    text = f"before\n{paste.BEGIN}\nold\n{paste.END}\nafter\n"
+    assert "No report is kept yet" in paste.pasted(text) and "old" not in paste.pasted(text)
+    paste.README.write_text(text, encoding="utf-8")
+    paste.keep({"environment": harness.environment(), "rows": rows.judged(some_results())})
+    written = paste.README.read_text(encoding="utf-8")
+    assert written.startswith("before\n") and written.endswith("\nafter\n")
+    assert "| +0.90 us | +0.40 us | +0.30 us |" in written and "ccxt" in written
+    assert paste.pasted(written) == written
+    with pytest.raises(ValueError, match="marks"):
+        paste.pasted("no marks")
+
+
+def test_the_command_says_where_the_benches_are(tmp_path, monkeypatch):
+    from mexcfast.cli import bench as command
+
+    monkeypatch.chdir(ROOT)
+    assert command.find() == ROOT / "bench"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command.mexcfast, "__file__", str(tmp_path / "mexcfast" / "__init__.py"))
+    with pytest.raises(ConfigError, match="source tree"):
+        command.find()

@@ -264,6 +264,28 @@ def watchdog(context: typer.Context) -> None:
 
 
 @app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Only that everything runs, in two "
+                                        "minutes; no figure to keep.")] = False,
+    out: Annotated[str, typer.Option(help="Directory for the report.")] = "bench-report",
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated: micro, "
+                                                   "memory, wire, tick_to_trade, orders, "
+                                                   "orders_tls, startup.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Make it the repository's report and paste "
+                                       "the README's figures.")] = False,
+) -> None:
+    """Measure everything beside its rivals and write a report (in a source checkout)."""
+    from mexcfast.cli.bench import bench as measure
+
+    try:
+        code = measure(quick=quick, out=out, parts=part or [], keep=keep)
+    except MexcfastError as fault:
+        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
+        code = 1
+    _finish(code)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(mexcfast.__version__)
