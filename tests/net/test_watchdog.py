@@ -430,9 +430,7 @@ def test_a_beat_after_a_hang_does_not_lift_the_fence() -> None:
         heart.is_armed = True
         heart._last_beat_ns = time.monotonic_ns() - 10**9
         beating = asyncio.create_task(heart._run())
-        async with asyncio.timeout(10):
-            while not written:
-                await asyncio.sleep(0)
+        await until(lambda: bool(written))
         beating.cancel()
         assert [trigger for _, trigger in switch.trips] == [Trigger.WATCHDOG]
         assert "has not beaten for" in switch.trips[0][0]
