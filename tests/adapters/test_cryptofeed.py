@@ -136,7 +136,7 @@ class Errors(list[Any]):
 @quiet
 @pytest.mark.parametrize("every", [False, True])
 def test_books_are_the_venues_through_faults(every: bool) -> None:
-    """Every callback's book equals the exchange's book of that version, and the deltas lead to it."""
+    """At every callback the book is the exchange's of that version, and the deltas lead to it."""
 
     async def story() -> None:
         async with Exchange(seed=5, symbols=(BTC, ETH), levels=60, updates_per_second=200,
@@ -340,18 +340,18 @@ def test_a_candle_is_closed_when_the_next_begins_and_nothing_was_missed(
         monkeypatch: Any, closed_only: bool) -> None:
     got: list[Any] = []
 
-    async def candle(value: Any, received: float) -> None:
+    async def keep(value: Any, received: float) -> None:
         got.append((value.start, value.close, value.closed))
 
-    feed = offline(monkeypatch, symbols=[NAME], channels=[CANDLES], callbacks={CANDLES: candle},
+    feed = offline(monkeypatch, symbols=[NAME], channels=[CANDLES], callbacks={CANDLES: keep},
                    candle_closed_only=closed_only)
     feed._events = adapter._Events(None)
 
     async def story() -> None:
-        for number, item in enumerate([
-                kline(60, "2.0"), kline(60, "2.10"), kline(120, "2.2"), kline(60, "9"),
-                kline(120, "2.3", "Min5"), kline(120, "2.4")]):
-            await feed.message_handler((*item[:2], Received(item[2]._event, number + 1), 1), None, 0)
+        for number, candle in enumerate([
+                (60, "2.0"), (60, "2.10"), (120, "2.2"), (60, "9"), (120, "2.3", "Min5"),
+                (120, "2.4")]):
+            await feed.message_handler(kline(*candle, ns=number + 1), None, 0)
         feed._events.missed_ns = 50                     # the end of 120 may be lost
         await feed.message_handler(kline(180, "2.5", ns=60), None, 0)
         await feed.message_handler(kline(240, "2.6", ns=70), None, 0)
