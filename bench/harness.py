@@ -127,10 +127,10 @@ def _first(path: str, pattern: str) -> str:
     return found.group(1).strip() if found else ""
 
 
-def git(*arguments: str, cwd: Path = ROOT) -> str:
+def git(*arguments: str) -> str:
     """What git says; "" where there is no repository."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -260,7 +260,8 @@ def native() -> ModuleType:
     if not list(work.glob("native*.so")):
         work.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([sys.executable, "-c", _BUILD, str(source), str(work), str(home)],
-                              capture_output=True, text=True, env=child_environment())
+                              capture_output=True, text=True,
+                              env=child_environment() | {"LD_PRELOAD": ""})
         if done.returncode:
             raise Missing(f"bench/native.pyx does not compile: {done.stderr[-1500:]}")
     spec = spec_from_file_location("native", next(work.glob("native*.so")))

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
-from harness import environment, write_json
+from harness import cores, environment, pin, write_json
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.reader import Reader
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--storage", default="auto", choices=("auto", "arrays", "ladder"))
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     given = parser.parse_args()
+    pin(cores()[1])
     found = measure(given.books, given.levels, given.frames, given.repeats, given.storage)
     print(f"{found['books']:,} books of {found['levels']:,} levels a side, storage "
           f"{found['storage']} ({found['ladder_sides']:,} ladders), {found['frames']:,} frames")

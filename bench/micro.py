@@ -23,7 +23,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,21 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
-from harness import Missing, environment, quiet_gc, write_json
+from harness import Missing, cores, environment, native, pin, quiet_gc, write_json
 from rivals import available, need
 
 from mexcfast.core.depth import Change, OrderBook
 from mexcfast.core.events import parse_frame
+from mexcfast.core.http1 import RequestForm
 from mexcfast.core.sign import Signer, canonical_query
 
-ACCESS_KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
+ACCESS_KEY, SECRET = "mx0vglBenchmarking", "a-secret-that-opens-nothing-0001"
 NOW_MS = 1_790_870_000_000
-SHORT = b"symbol=BTC_USDT"
-LONG = json.dumps({"symbol": SYMBOL, "price": 104231.4, "vol": 12, "leverage": 20, "side": 1,
-                   "type": 1, "openType": 1, "externalOid": "bench-0001", "positionMode": 1,
-                   "stopLossPrice": 100000, "takeProfitPrice": 110000,
-                   "priceProtect": 0}, separators=(",", ":")).encode().ljust(219, b" ")
+SHORT = b""                    # key and time alone: 18 + 13 bytes
+ORDER = {"symbol": SYMBOL, "price": 104231.4, "vol": 12, "leverage": 20, "side": 1, "type": 1,
+         "openType": 1, "externalOid": "bench-0001-0001-0001-0000001", "positionMode": 1,
+         "stopLossPrice": 100000, "takeProfitPrice": 110000, "priceProtect": 0}
+LONG = json.dumps(ORDER, separators=(",", ":")).encode()
 PARAMS = {"symbol": SYMBOL, "page_num": 1, "page_size": 100, "states": "2,3", "start_time": NOW_MS,
           "category": None}
 
@@ -53,6 +54,9 @@ OURS = "mexcfast parse + check + apply"
 OURS_TOP = "mexcfast, best bid and ask read after each frame"
 ORJSON = "orjson.loads, no book"
 TOP = ", top read"
+SCAN = "mexcfast scan alone, a loop in C"
+OUR_REQUEST = "signed request in one native call"
+THEIR_REQUEST = "the same in plain Python, json.dumps and hmac.new"
 #: Rivals whose top costs more than the frame: a tenth of the frames is enough.
 SLOW_TOP = ("dict", "order-book")
 
@@ -113,14 +117,22 @@ def depth_candidates(stream: Stream) -> dict[str, Candidate]:
             return run
         return make
 
+    def scan_alone() -> Run:
+        return native().scan_frames  # type: ignore[no-any-return]
+
     found: dict[str, Candidate] = {
         OURS: (with_book(lambda: our_book(stream), "apply"), 1),
         "the same, sorted arrays": (with_book(lambda: our_book(stream, "arrays"), "apply"), 1),
         OURS_TOP: (ours_top, 1),
         "mexcfast parse_frame, a typed event": (each(parse_frame), 1),
+        SCAN: (scan_alone, 1),
         "json.loads, no book": (each(json.loads), 1),
         "an empty call (len)": (each(len), 1),
     }
+    try:
+        native()
+    except Missing:               # named by main()
+        del found[SCAN]
     with suppress(Missing):       # named by available()
         found[ORJSON] = each(need("orjson").loads), 1
     for name, rival in available()[0].items():
@@ -137,15 +149,29 @@ def signing_candidates() -> dict[str, Callable[[], object]]:
     def standard(payload: bytes) -> Callable[[], object]:
         return lambda: hmac.new(secret, head + payload, hashlib.sha256).hexdigest()
 
+    form = RequestForm(signer, "POST", "/api/v1/private/order/create", "api.mexc.com",
+                       [("Content-Type", "application/json")])
+
+    def plain_request() -> bytes:
+        body, now = json.dumps(ORDER, separators=(",", ":")), str(NOW_MS)
+        signature = hmac.new(secret, (ACCESS_KEY + now + body).encode(), hashlib.sha256)
+        headers = {"Host": "api.mexc.com", "Content-Type": "application/json", "ApiKey": ACCESS_KEY,
+                   "Request-Time": now, "Signature": signature.hexdigest(),
+                   "Content-Length": str(len(body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"POST /api/v1/private/order/create HTTP/1.1\r\n{lines}\r\n{body}".encode()
+
     def query() -> str:
         items = sorted((k, v) for k, v in PARAMS.items() if v is not None)
         return "&".join(f"{k}={quote(str(v), safe='*')}" for k, v in items)
 
     return {
-        "sign 31 + 15 bytes": lambda: sign(NOW_MS, SHORT),
-        "sign 31 + 219 bytes": lambda: sign(NOW_MS, LONG),
-        "hmac.new 31 + 15 bytes": standard(SHORT),
-        "hmac.new 31 + 219 bytes": standard(LONG),
+        "sign 31 bytes": lambda: sign(NOW_MS, SHORT),
+        "sign 250 bytes": lambda: sign(NOW_MS, LONG),
+        "hmac.new 31 bytes": standard(SHORT),
+        "hmac.new 250 bytes": standard(LONG),
+        OUR_REQUEST: lambda: form.build(NOW_MS, LONG),
+        THEIR_REQUEST: plain_request,
         "canonical_query, 5 parameters": lambda: canonical_query(PARAMS),
         "the same with urllib's quote": query,
     }
@@ -187,17 +213,30 @@ def check_answers(stream: Stream) -> None:
         if event.to_dict() != json.loads(frame):
             raise AssertionError(f"parse_frame differs: {frame!r}")
     signing = {name: function() for name, function in signing_candidates().items()}
-    for length in ("31 + 15 bytes", "31 + 219 bytes"):
+    for length in ("31 bytes", "250 bytes"):
         if signing[f"sign {length}"] != signing[f"hmac.new {length}"]:
             raise AssertionError(f"signatures of {length} differ")
+    if sorted(_lines(signing[OUR_REQUEST])) != sorted(_lines(signing[THEIR_REQUEST])):
+        raise AssertionError("signed requests differ")
     if signing["canonical_query, 5 parameters"].replace("%2C", ",") != str(  # type: ignore
             signing["the same with urllib's quote"]).replace("%2C", ","):
         raise AssertionError("queries differ")
 
 
-def measure(stream: Stream, repeats: int) -> dict[str, list[float]]:
-    """ns per frame or call, one number per repeat; candidates take turns."""
+def _lines(request: Any) -> list[bytes]:
+    """A request's lines, header names in lower case; their order is free."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *headers = head.split(b"\r\n")
+    return [first, *(b": ".join((name.lower(), value)) for name, value in
+                     (line.split(b": ", 1) for line in headers)), body]
+
+
+def measure(stream: Stream, repeats: int, only: Set[str] | None = None) -> dict[str, list[float]]:
+    """ns per frame or call, one number per repeat; candidates take turns. only: no others."""
     depth, signing = depth_candidates(stream), signing_candidates()
+    if only is not None:
+        depth = {name: made for name, made in depth.items() if name in only}
+        signing = {name: function for name, function in signing.items() if name in only}
     times: dict[str, list[float]] = {name: [] for name in [*depth, *signing]}
     clock = time.perf_counter_ns
     calls = max(100, len(stream.frames))
@@ -229,8 +268,8 @@ def ratios(times: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 def table(times: dict[str, list[float]], stream: Stream) -> str:
     """Markdown: minimum, median and how many times the minimum of ours; then the targets."""
-    anchors = {"sign 31 + 15 bytes": "hmac.new 31 + 15 bytes",
-               "sign 31 + 219 bytes": "hmac.new 31 + 219 bytes",
+    anchors = {"sign 31 bytes": "hmac.new 31 bytes", OUR_REQUEST: THEIR_REQUEST,
+               "sign 250 bytes": "hmac.new 250 bytes",
                "canonical_query, 5 parameters": "the same with urllib's quote"}
     anchor_of = {theirs: ours for ours, theirs in anchors.items()}
     out = [f"{len(stream.frames):,} frames of {stream.bytes_per_frame:.0f} bytes, "
@@ -258,9 +297,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     given = parser.parse_args()
+    pin(cores()[1])
     stream = make_stream(given.frames, given.levels)
     for reason in available()[1]:
         print(f"MISSING: {reason}")
+    try:
+        native()
+    except Missing as reason:
+        print(f"MISSING: {SCAN} is not measured: {reason}")
     check_answers(stream)
     times = measure(stream, given.repeats)
     print(table(times, stream))

@@ -11,6 +11,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, clock_gettime
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from mexcfast.core.depth cimport OrderBook
+from mexcfast.core.frame cimport Message
 from mexcfast.core.listener cimport Listener, check_abi
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -104,6 +105,15 @@ def bare_trades(int frames, int orders, bytes request not None, int count, bint 
                 while recv(orders, data, sizeof(data), MSG_DONTWAIT) > 0:
                     pass
     return done
+
+
+def scan_frames(list frames):
+    """Parse each frame into one reused message, and nothing more."""
+    cdef Message message = Message()
+    cdef bytes frame
+    for frame in frames:
+        if message.parse(frame, len(frame)):
+            raise message.error()
 
 
 cdef class Empty(WSListener):

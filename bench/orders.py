@@ -299,6 +299,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--spin", action="store_true", help="neither end's loop sleeps")
+    parser.add_argument("--json", type=Path, help="also write (p50, CPU) us of each repeat here")
     given = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     ends = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
@@ -324,6 +325,10 @@ def main() -> None:
     print(table(found, f"{given.requests} orders a repeat, {given.repeats} repeats, "
                 f"{'TLS' if given.tls else 'plain'}, {'spinning' if given.spin else 'sleeping'}; "
                 f"Python {platform.python_version()}, {platform.machine()}"))
+    if given.json:
+        given.json.write_text(json.dumps({"requests": given.requests, "repeats": given.repeats,
+                                          "tls": given.tls, "spin": given.spin,
+                                          "candidates": found}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from mexcfast.core.rest import find
+from mexcfast.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import client  # noqa: E402
+import compare  # noqa: E402
 import frames  # noqa: E402
+import gate  # noqa: E402
 import harness  # noqa: E402
 import memory  # noqa: E402
 import micro  # noqa: E402
+import paste  # noqa: E402
+import report  # noqa: E402
 import rivals  # noqa: E402
+import rows  # noqa: E402
 import server  # noqa: E402
+import startup  # noqa: E402
 import tick_to_trade  # noqa: E402
 import trader  # noqa: E402
 import wire  # noqa: E402
+import workload  # noqa: E402
 
 
 def test_the_stream_is_the_same_every_time():
@@ -195,3 +208,227 @@ def test_orders_are_answered_before_they_are_timed(more):
     assert done.returncode == 0, done.stderr
     for row in ("bare protocol, uvloop", "executor, lane", "orders.submit, aiohttp path"):
         assert f"| {row} |" in done.stdout
+
+
+# -- first live books ----------------------------------------------------------------------------
+
+def test_the_first_book_is_measured_behind_a_delay_and_is_the_exchange_s():
+    found = asyncio.run(startup.measure([1, 2], repeats=1, round_trip_ms=20))
+    for repeats in found["books"].values():
+        (one,) = repeats
+        assert 60 <= one["first_ms"] <= one["last_ms"], "three round trips cannot be saved"
+    assert found["minimum_ms"] == {"1": 60, "2": 60}
+    assert "| 2 |" in startup.table(found)
+
+
+def test_the_protocol_s_minimum_counts_the_windows_of_the_budget():
+    route = find("depth")
+    assert startup.minimum_ms(route.count, 20) == 60
+    assert startup.minimum_ms(route.count + 1, 20) == 60 + route.window_ms
+
+
+# -- report, rows, paste -------------------------------------------------------------------------
+
+def some_results():
+    wired = {"curve": [1.0] * 201, "series": [1.0, 2.0], "p90": 2.0, "p99": 3.0, "fastest": 1.0}
+
+    def one(sleep, spin, cpu):
+        return {"sleep": [wired | {"p50": sleep}], "spin": [wired | {"p50": spin}],
+                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1}]}
+
+    return {
+        "wire": {"candidates": {
+            client.BARE: one(50, 4, 0.1), client.EMPTY: one(55, 8, 0.15),
+            client.OURS_COMPILED: one(60, 9, 0.45), client.OURS: one(61, 10, 0.8),
+            client.CCXT: one(150, 60, 45.0)}},
+        "tick_to_trade": {"candidates": {
+            trader.OURS: one(100, 30, 0), trader.CCXT: one(600, 300, 0),
+            trader.BARE: one(50, 12, 0)}},
+        "memory": {"books": 1_100, "levels": 1_500, "megabytes": 210.0, "frames_a_second": 30_000,
+                   "gc_passes": 0, "c_bytes_more": 16, "python_bytes_more": 0},
+        "orders": {"candidates": {rows.FLOOR: [[40.0, 20.0], [50.0, 18.0]],
+                                  rows.OUR_ORDERS: [[44.0, 30.0]]}}}
+
+
+def test_rows_are_judged():
+    judged = {row["what"]: row for row in rows.judged(some_results())}
+
+    def of(start):
+        (found,) = [row for what, row in judged.items() if what.startswith(start)]
+        return found["value"], found["met"]
+
+    assert of("socket to live book") == (pytest.approx(0.3), "goal")
+    assert of("the same, against ccxt.pro") == (pytest.approx(100), "goal")
+    assert of("the same, against aiohttp") == (None, "not measured")
+    assert of("wire to callback") == (1, "goal")
+    assert of("spinning against") == (pytest.approx(60 / 9), "goal")
+    assert of("tick to trade, sleeping, p50 against ccxt") == (6, "goal")
+    assert of("tick to trade, ours spinning") == (20, "must")
+    assert of("tick to trade, spinning") == (18, "must")
+    assert of("order submit over a bare uvloop protocol, CPU") == (12, "must")
+    assert of("steady state: C memory") == (16, "no")
+    assert of("1100 books of 1500 levels a side: resident") == (210, "must")
+    assert of("1100 books of 1500 levels a side, one core") == (30_000, "no")
+    assert of("parse + check + apply: against msgspec") == (None, "not measured")
+
+
+def test_rows_of_fewer_books_are_not_passed_off_as_many():
+    found = some_results()
+    found["memory"]["books"] = 100
+    values = {row["what"]: row["value"] for row in rows.judged(found)}
+    assert values["1100 books of 1500 levels a side: resident memory"] is None
+    assert values["steady state: garbage collections caused by frames"] == 0
+
+
+def test_the_budget_is_the_difference_of_candidates():
+    found = some_results() | {"micro": {"times": {micro.SCAN: [200.0], micro.OURS: [290.0]}}}
+    stages = rows.budget(found)
+    assert [one["cpu_us"] for one in stages] == pytest.approx([0.1, 0.05, 0.3, 0.2, 0.09, 0.35])
+    assert [one["p50_us"] for one in stages] == [4, 4, 1, None, None, 1]
+
+
+def test_the_report_is_whole_when_a_part_fails(tmp_path, monkeypatch):
+    found = some_results()
+
+    def run_part(name, quick):
+        if name == "orders":
+            raise RuntimeError("orders ended with exit code 1: its words")
+        return f"{name}'s <table>\nMISSING: {name}'s rival", found.get(name, {})
+
+    monkeypatch.setattr(report, "run_part", run_part)
+    assert report.main(["--out", str(tmp_path), "--quick"]) == 1
+    written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert written["failed"] == ["orders"]
+    assert "orders: orders ended with exit code 1: its words" in written["missing"]
+    assert "wire's rival" in written["missing"]
+    assert len(written["rows"]) == len(rows.ROWS)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert written["environment"]["python"] in text and "its figures mean nothing" in text
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "wire&#x27;s &lt;table&gt;" in page and "<table>" in page
+    assert not re.search(r"(src|href)=[\"']?http|<script|<link|url\(http", page), "self-contained"
+    if find_spec("matplotlib"):
+        assert "<svg" in page and (tmp_path / "wire_cdf.png").stat().st_size > 1_000
+    else:
+        assert any("matplotlib" in reason for reason in written["missing"])
+
+
+def test_only_a_whole_report_is_kept(capsys):
+    for more in (["--quick"], ["--part", "micro"]):
+        with pytest.raises(SystemExit):
+            report.main(["--keep", *more])
+        assert "--keep wants a whole run" in capsys.readouterr().err
+
+
+def test_the_readme_s_figures_are_the_kept_report_s():
+    readme = paste.README.read_text(encoding="utf-8")
+    assert paste.pasted(readme) == readme, "run python bench/paste.py"
+
+
+def test_a_kept_report_is_pasted(tmp_path, monkeypatch):
+    monkeypatch.setattr(paste, "LATEST", tmp_path / "latest.json")
+    monkeypatch.setattr(paste, "README", tmp_path / "README.md")
+    text = f"before\n{paste.BEGIN}\nold\n{paste.END}\nafter\n"
+    assert "No report is kept yet" in paste.pasted(text) and "old" not in paste.pasted(text)
+    paste.README.write_text(text, encoding="utf-8")
+    paste.keep({"environment": harness.environment(), "rows": rows.judged(some_results())})
+    written = paste.README.read_text(encoding="utf-8")
+    assert written.startswith("before\n") and written.endswith("\nafter\n")
+    assert "| +0.90 us | +0.40 us | +0.30 us |" in written and "ccxt" in written
+    assert paste.pasted(written) == written
+    with pytest.raises(ValueError, match="marks"):
+        paste.pasted("no marks")
+
+
+def test_the_command_says_where_the_benches_are(tmp_path, monkeypatch):
+    from mexcfast.cli import bench as command
+
+    monkeypatch.chdir(ROOT)
+    assert command.find() == ROOT / "bench"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command.mexcfast, "__file__", str(tmp_path / "mexcfast" / "__init__.py"))
+    with pytest.raises(ConfigError, match="source tree"):
+        command.find()
+
+
+# -- gate, compare -------------------------------------------------------------------------------
+
+def ratios_of(ours, theirs):
+    """Times in which every rival of the gate takes `theirs` and we take `ours`."""
+    mine = {micro.OURS, micro.OURS_TOP, micro.OUR_REQUEST, "sign 31 bytes", "sign 250 bytes"}
+    assert mine < gate.TIMED
+    return {name: [ours if name in mine else theirs] for name in gate.TIMED}
+
+
+def test_the_gate_is_at_sixty_percent_of_what_must_be():
+    assert gate.SHARE == 0.6 and len(gate.rows()) == 8
+    lines, wrong = gate.judge(ratios_of(1.0, 15.0))
+    assert len(lines) == 8 and not wrong, "25 times 0.6 is 15: just enough"
+    _, wrong = gate.judge(ratios_of(1.0, 14.9))
+    (reason,) = wrong
+    assert "against ccxt.pro" in reason and "14.9x is below 15.0x, 60% of the 25x" in reason
+
+
+def test_the_gate_fails_for_a_rival_that_is_missing():
+    times = ratios_of(1.0, 100.0)
+    del times["orjson + order-book"]
+    assert gate.judge(times)[1] == ["parse + check + apply: against orjson + order-book: its rival "
+                                    "is missing"]
+
+
+def test_the_gate_measures_again_before_it_fails(monkeypatch, capsys):
+    rounds = []
+
+    def measure(stream, repeats, only):
+        rounds.append(only)
+        return ratios_of(1.0, 1.0 if len(rounds) == 1 else 2.0 if len(rounds) == 2 else 0.5)
+
+    monkeypatch.setattr(gate.micro, "measure", measure)
+    monkeypatch.setattr(gate.micro, "check_answers", lambda stream: None)
+    monkeypatch.setattr(gate, "pin", lambda core: None)
+    monkeypatch.setattr(sys, "argv", ["gate.py", "--frames", "5"])
+    assert gate.main() == 1
+    assert rounds == [gate.TIMED] * gate.ROUNDS
+    assert capsys.readouterr().out.count("FAILED: ") == 8
+
+
+def test_only_what_is_asked_for_is_timed():
+    times = micro.measure(frames.make_stream(5, 20), 2, only={micro.OURS, "sign 31 bytes"})
+    assert set(times) == {micro.OURS, "sign 31 bytes"}
+    assert all(len(values) == 2 for values in times.values())
+
+
+def test_a_comparison_names_what_is_slower_and_what_only_one_has():
+    base = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2]
+    lines, slower = compare.report({
+        "worse": {"old": base, "new": [value * 1.2 for value in base]},
+        "better": {"old": base, "new": [value * 0.8 for value in base]},
+        "same": {"old": base, "new": base[::-1]}, "new one": {"old": [], "new": base}})
+    text = "\n".join(lines)
+    assert slower
+    assert "| worse | 99 | 119 | 1.200 |" in text and "SLOWER" in text
+    assert re.search(r"better.*faster", text) and re.search(r"same.*no difference seen", text)
+    assert "| new one | | | | | only in one of them |" in text
+    assert not compare.report({"same": {"old": base, "new": base}})[1]
+
+
+def test_a_small_difference_is_nobody_s_business():
+    assert compare.verdict(1.005, 1.015, 1.01) == "no difference seen"
+    assert compare.verdict(1.03, 1.05, 1.04) == "SLOWER"
+    assert compare.verdict(0.9, 1.1, 0.95) == "no difference seen"
+
+
+def test_what_is_compared_runs():
+    home = Path(sys.modules["mexcfast"].__file__).parents[1]
+    found = compare.timed(home, "--calls", "100", "--inner", "1")
+    assert set(found) == set(workload.WORKLOADS)
+    assert all(value > 0 for value in found.values())
+
+
+def test_a_version_that_does_not_exist_is_named():
+    with pytest.raises(SystemExit, match="neither a commit"), \
+            compare.installed("no-such-commit", Path("never")):
+        pass
+    with pytest.raises(SystemExit, match="does not exist"), \
+            compare.installed("no-such.whl", Path("never")):
+        pass

@@ -97,7 +97,8 @@ def replay(
 @app.command()
 def sim(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8777,
-    symbols: Annotated[str, typer.Option(help="Contracts, comma-separated.")] =
+    symbols: Annotated[str, typer.Option(help="Contracts, comma-separated, or how "
+                                     "many.")] =
     "BTC_USDT,ETH_USDT,SOL_USDT",
     seed: Annotated[int, typer.Option(help="Seed of the market.")] = 7,
     rate: Annotated[float, typer.Option(min=0, max=5000, help="Book updates a second and "
@@ -123,7 +124,9 @@ def sim(
 
     if replay and script:
         _fail("--replay and --script exclude each other")
-    wanted = [each.strip() for each in symbols.split(",") if each.strip()]
+    wanted: list[str] | int = [each.strip() for each in symbols.split(",") if each.strip()]
+    if symbols.strip().isdigit():
+        wanted = int(symbols)
     _finish(run(_quietly(serve(port=port, symbols=wanted, seed=seed, rate=rate, merge_ms=merge_ms,
                                levels=levels, stamp=stamp, as_json=as_json,
                                with_parent=with_parent,
@@ -258,6 +261,28 @@ def watchdog(context: typer.Context) -> None:
     from mexcfast.watchdog import main
 
     _finish(main(context.args))
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Only that everything runs, in two "
+                                        "minutes; no figure to keep.")] = False,
+    out: Annotated[str, typer.Option(help="Directory for the report.")] = "bench-report",
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated: micro, "
+                                                   "memory, wire, tick_to_trade, orders, "
+                                                   "orders_tls, startup.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Make it the repository's report and paste "
+                                       "the README's figures.")] = False,
+) -> None:
+    """Measure everything beside its rivals and write a report (in a source checkout)."""
+    from mexcfast.cli.bench import bench as measure
+
+    try:
+        code = measure(quick=quick, out=out, parts=part or [], keep=keep)
+    except MexcfastError as fault:
+        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
+        code = 1
+    _finish(code)
 
 
 @app.command()

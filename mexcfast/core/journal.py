@@ -35,7 +35,7 @@ class Entry:
     """One request that may have left, and what a resolver must know to settle it."""
 
     name: str                       # a client order id, or "amend <order id>"
-    what: str                       # create or amend
+    what: str                       # create, amend, or the route of a conditional order's write
     symbol: str
     ts_sent_ms: int                 # the signed request time
     order_id: int | None = None     # amend: the order to be replaced
@@ -43,6 +43,7 @@ class Entry:
     type: int | None = None
     quantity: Decimal | None = None
     price: Decimal | None = None
+    body: str | None = None         # conditional orders: what was asked for, as it was sent
 
     def record(self) -> dict[str, Any]:
         """As a line's JSON; what is None is left out."""
@@ -50,7 +51,7 @@ class Entry:
                   "ms": self.ts_sent_ms, "order": self.order_id, "side": self.side,
                   "type": self.type,
                   "quantity": None if self.quantity is None else str(self.quantity),
-                  "price": None if self.price is None else str(self.price)}
+                  "price": None if self.price is None else str(self.price), "body": self.body}
         return {"k": "send", **{name: value for name, value in fields.items()
                                 if value is not None}}
 
@@ -61,7 +62,7 @@ class Entry:
         return cls(str(record["id"]), str(record["what"]), str(record["symbol"]),
                    int(record["ms"]), record.get("order"), record.get("side"),
                    record.get("type"), None if quantity is None else Decimal(quantity),
-                   None if price is None else Decimal(price))
+                   None if price is None else Decimal(price), record.get("body"))
 
 
 def fingerprint(access_key: str) -> str:

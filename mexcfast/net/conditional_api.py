@@ -1,8 +1,9 @@
 """Plan (trigger), TP/SL and trailing orders over REST (protocol.md 16.4 to 16.6).
 
-The venue gives them no client order id. So an Unknown placement cannot be settled by name: look at
-orders() before placing again. Prices and quantities are checked against the contract where it is
-known; nothing is rounded.
+The venue gives them no client order id. So an Unknown outcome is settled by what was asked for and
+when (net/conditional_doubts); until then an equal placement, or another change of the same order,
+is refused. Prices and quantities are checked against the contract where it is known; nothing is
+rounded.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from mexcfast.core.intent import (
 from mexcfast.core.rest import Subject
 from mexcfast.core.throttle import Lane
 from mexcfast.errors import IntentError
+from mexcfast.net.conditional_doubts import ConditionalDoubts
 from mexcfast.net.executor import Executor
 from mexcfast.net.surface import Surface, serves, walk
 from mexcfast.types import (
+    Accepted,
     BackType,
     ConditionalState,
     Contract,
@@ -35,11 +38,13 @@ from mexcfast.types import (
     PositionMode,
     PositionType,
     Record,
+    Rejected,
     Side,
     StopVolumeType,
     TrailingState,
     TriggerPrice,
     TriggerType,
+    Unknown,
 )
 
 Number = int | str | float | Decimal
@@ -48,9 +53,18 @@ Number = int | str | float | Decimal
 class _Conditional(Surface):
     """What the three kinds share."""
 
-    def __init__(self, executor: Executor, contracts: Mapping[str, Contract]) -> None:
+    def __init__(self, executor: Executor, contracts: Mapping[str, Contract],
+                 doubts: ConditionalDoubts | None = None) -> None:
         super().__init__(executor)
         self._contracts = contracts
+        self._doubts = doubts
+
+    async def _change(self, name: str, members: Mapping[str, object] | list[Any], about: Subject,
+                      wait: bool | None, lane: Lane | None = None) -> Outcome:
+        """One write; its doubts are settled when there is somebody to do it."""
+        if self._doubts is not None:
+            return await self._doubts.write(name, members, about, wait, lane)
+        return await self._executor.execute(name, encode_body(members), about, wait=wait, lane=lane)
 
     def _contract(self, symbol: str) -> Contract:
         contract = self._contracts.get(symbol)
@@ -116,7 +130,7 @@ class PlanOrders(_Conditional):
             "takeProfitPrice": self._price(symbol, "take_profit_price", take_profit_price),
             "reduceOnly": reduce_only}
         name = "plan_place" if version == 2 else "plan_place_v1"
-        return await self._write(name, members, Subject(symbol), wait)
+        return await self._change(name, members, Subject(symbol), wait)
 
     @serves("plan_change_price")
     async def change_price(self, symbol: str, plan_id: int, trigger_price: Number,
@@ -124,7 +138,7 @@ class PlanOrders(_Conditional):
                            trigger_type: TriggerType | None = None,
                            trend: TriggerPrice | None = None, wait: bool | None = None) -> Outcome:
         """Another trigger price, and another price."""
-        return await self._write("plan_change_price", {
+        return await self._change("plan_change_price", {
             "symbol": symbol, "orderId": plan_id,
             "triggerPrice": self._price(symbol, "trigger_price", trigger_price),
             "price": self._price(symbol, "price", price), "orderType": type,
@@ -138,7 +152,7 @@ class PlanOrders(_Conditional):
                           profit_trend: TriggerPrice | None = None,
                           wait: bool | None = None) -> Outcome:
         """Other TP/SL prices; 0 takes one away."""
-        return await self._write("plan_change_stop", {
+        return await self._change("plan_change_stop", {
             "symbol": symbol, "orderId": plan_id, "lossTrend": loss_trend,
             "profitTrend": profit_trend,
             "stopLossPrice": self._or_zero(symbol, "stop_loss_price", stop_loss_price),
@@ -150,12 +164,12 @@ class PlanOrders(_Conditional):
         """Cancel up to 50, each a contract and an id. The venue does not answer one by one."""
         items = [{"symbol": symbol, "orderId": plan_id}
                  for symbol, plan_id in self._batch("plans", plans)]
-        return await self._write("plan_cancel", items, wait=wait)
+        return await self._change("plan_cancel", items, Subject(), wait)
 
     @serves("plan_cancel_all")
     async def cancel_all(self, symbol: str | None = None, *, wait: bool = True) -> Outcome:
         """Cancel every plan of one contract, or of all."""
-        return await self._write("plan_cancel_all", {"symbol": symbol}, Subject(symbol), wait)
+        return await self._change("plan_cancel_all", {"symbol": symbol}, Subject(symbol), wait)
 
     @serves("plan_orders")
     async def orders(self, symbol: str | None = None, *,
@@ -214,19 +228,19 @@ class StopOrders(_Conditional):
             "takeProfitOrderPrice": self._price(symbol, "take_profit_limit", take_profit_limit),
             "stopLossType": None if stop_loss_limit is None else 1,
             "stopLossOrderPrice": self._price(symbol, "stop_loss_limit", stop_loss_limit)}
-        return await self._write("stop_place", members, Subject(symbol), wait)
+        return await self._change("stop_place", members, Subject(symbol), wait)
 
     @serves("stop_cancel")
     async def cancel(self, stop_ids: Iterable[int], *, wait: bool = True) -> Outcome:
         """Cancel up to 50."""
         items = [{"stopPlanOrderId": number} for number in self._batch("stop_ids", stop_ids)]
-        return await self._write("stop_cancel", items, wait=wait)
+        return await self._change("stop_cancel", items, Subject(), wait)
 
     @serves("stop_cancel_all")
     async def cancel_all(self, symbol: str | None = None, *, position_id: int | None = None,
                          wait: bool = True) -> Outcome:
         """Cancel those of a position, else of a contract, else all."""
-        return await self._write("stop_cancel_all", {
+        return await self._change("stop_cancel_all", {
             "positionId": position_id, "symbol": symbol}, Subject(symbol), wait)
 
     @serves("stop_change_price")
@@ -239,7 +253,7 @@ class StopOrders(_Conditional):
         more: loss_trend, profit_trend, take_profit_reverse, stop_loss_reverse.
         """
         members = self._new_prices(symbol, stop_loss_price, take_profit_price, **more)
-        return await self._write("stop_change_price", {"orderId": order_id, **members},
+        return await self._change("stop_change_price", {"orderId": order_id, **members},
                                  Subject(symbol, None, order_id), wait)
 
     @serves("stop_change_plan_price")
@@ -252,8 +266,8 @@ class StopOrders(_Conditional):
         if not members["stopLossPrice"] and not members["takeProfitPrice"]:
             raise IntentError("stop_loss_price", stop_loss_price,
                               "a price above 0 here or in take_profit_price")
-        return await self._write("stop_change_plan_price", {"stopPlanOrderId": stop_id, **members},
-                                 Subject(symbol), wait)
+        return await self._change("stop_change_plan_price", {"stopPlanOrderId": stop_id, **members},
+                                  Subject(symbol, None, stop_id), wait)
 
     def _new_prices(self, symbol: str | None, stop_loss_price: Number | None,
                     take_profit_price: Number | None, *,
@@ -320,9 +334,9 @@ class TrailingOrders(_Conditional):
             "activePrice": self._price(symbol, "active_price", active_price),
             "backType": int(back_type), "backValue": exact_decimal("back_value", back_value),
             "positionMode": int(position_mode), "reduceOnly": reduce_only}
-        return await self._executor.execute(
-            "track_place", encode_body(members), Subject(symbol), wait=wait,
-            lane=Lane.OPEN if side.is_open and not reduce_only else Lane.REDUCE)
+        return await self._change(
+            "track_place", members, Subject(symbol), wait,
+            Lane.OPEN if side.is_open and not reduce_only else Lane.REDUCE)
 
     @serves("track_cancel")
     async def cancel(self, symbol: str | None = None, track_id: int | None = None, *,
@@ -330,7 +344,7 @@ class TrailingOrders(_Conditional):
         """Cancel one, or every one of a contract."""
         if symbol is None and track_id is None:
             raise IntentError("track_id", None, "an id, or a contract")
-        return await self._write("track_cancel", {"symbol": symbol, "trackOrderId": track_id},
+        return await self._change("track_cancel", {"symbol": symbol, "trackOrderId": track_id},
                                  Subject(symbol, None, track_id), wait)
 
     @serves("track_change")
@@ -338,7 +352,7 @@ class TrailingOrders(_Conditional):
                      back_value: Number, *, trend: TriggerPrice = TriggerPrice.LAST,
                      active_price: Number | None = None, wait: bool | None = None) -> Outcome:
         """Another distance or quantity; the venue wants everything again."""
-        return await self._write("track_change", {
+        return await self._change("track_change", {
             "symbol": symbol, "trackOrderId": track_id, "trend": int(trend),
             "activePrice": self._price(symbol, "active_price", active_price),
             "backType": int(back_type), "backValue": exact_decimal("back_value", back_value),
@@ -365,7 +379,21 @@ class TrailingOrders(_Conditional):
 class Conditional:
     """The three kinds together: client.conditional.plan, .stop, .trailing."""
 
-    def __init__(self, executor: Executor, contracts: Mapping[str, Contract]) -> None:
-        self.plan = PlanOrders(executor, contracts)
-        self.stop = StopOrders(executor, contracts)
-        self.trailing = TrailingOrders(executor, contracts)
+    def __init__(self, executor: Executor, contracts: Mapping[str, Contract],
+                 doubts: ConditionalDoubts | None = None) -> None:
+        self.plan = PlanOrders(executor, contracts, doubts)
+        self.stop = StopOrders(executor, contracts, doubts)
+        self.trailing = TrailingOrders(executor, contracts, doubts)
+        self._doubts = doubts
+
+    async def resolve(self, unknown: Unknown) -> Accepted | Rejected:
+        """Wait for the proven fate of an Unknown that a method of these three returned.
+
+        After start() it is looked for in the background; else this call looks. Absent is proven
+        only once the request has expired (11 s by default). It waits for ever when several orders
+        could be the one: nobody can tell then.
+        Raises IntentError when it is not in doubt here.
+        """
+        if self._doubts is None:
+            raise IntentError("unknown", unknown, "an outcome of a client's own conditional orders")
+        return await self._doubts.resolve(unknown)

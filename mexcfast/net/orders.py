@@ -45,6 +45,7 @@ from mexcfast.errors import (
     NotReady,
 )
 from mexcfast.net.cancels import Canceller
+from mexcfast.net.conditional_doubts import ConditionalDoubts
 from mexcfast.net.executor import Executor, Queued
 from mexcfast.net.journal import Journal
 from mexcfast.net.order_queries import OrderQueries
@@ -122,6 +123,8 @@ class Orders(OrderQueries):
         self.feed = OwnFeed(self.tracker, self.mirror, executor.clock.venue_ms,
                             self.reconciler.doubt)
         self.resolver = Resolver(executor, self.tracker, self._settled)
+        #: where client.conditional writes, so that its doubts are settled with these
+        self.conditional_doubts = ConditionalDoubts(executor, self)
         #: called with an own order after each of its changes, and with each settled doubt: of a
         #: create by client order id, of an amend or a cancel by the venue's id
         self.on_change: list[Callable[[LiveOrder], None]] = []
@@ -193,8 +196,8 @@ class Orders(OrderQueries):
             self.tracker.adopt(order_id, symbol)
         for entry in list(journal.ledger.unsettled.values()):
             why = ConnectionLost("an earlier run ended before the outcome was known")
-            if entry.what == "amend":
-                unknown = Unknown(why, entry.symbol, None, entry.order_id,
+            if entry.what != "create":
+                unknown = Unknown(why, entry.symbol or None, None, entry.order_id,
                                   ts_sent_ms=entry.ts_sent_ms)
             else:
                 unknown = Unknown(why, entry.symbol, entry.name, ts_sent_ms=entry.ts_sent_ms)
@@ -452,7 +455,7 @@ class Orders(OrderQueries):
             if told is None:
                 return self._doubt(unknown)
             outcome = told
-        self._end(name, cast("Accepted | Rejected", outcome))
+        self.end(name, cast("Accepted | Rejected", outcome))
         self.tracker.outcome(outcome)
         return outcome
 
@@ -465,7 +468,7 @@ class Orders(OrderQueries):
                                 ts_sent_ms=sent_ms))
             return
         why = error if isinstance(error, MexcfastError) else ConnectFailed("the call was cancelled")
-        self._end(name, Rejected(why, symbol, name))
+        self.end(name, Rejected(why, symbol, name))
         self.tracker.outcome(Rejected(why, symbol, name))
         self.tracker.forget(order)
 
@@ -517,7 +520,7 @@ class Orders(OrderQueries):
         if isinstance(outcome, Unknown):
             doubt(outcome)
         else:
-            self._end(name, outcome)
+            self.end(name, outcome)
             if entry is not None:
                 self._amended(entry, outcome)
         return outcome
@@ -698,7 +701,7 @@ class Orders(OrderQueries):
 
     def _settled(self, case: Case, outcome: Accepted | Rejected) -> None:
         """The resolver has proof."""
-        self._end(case.name, outcome)
+        self.end(case.name, outcome)
         if case.what == "create":
             self.tracker.outcome(outcome)
         elif case.what == "amend" and case.entry is not None:
@@ -708,7 +711,7 @@ class Orders(OrderQueries):
         for told in self.on_settled:
             self._tell(told, outcome)
 
-    def _end(self, name: str, outcome: Accepted | Rejected) -> None:
+    def end(self, name: str, outcome: Accepted | Rejected) -> None:
         """The journal may forget a request. When it cannot be told, the next run asks again."""
         if self.journal is None or not self.journal.is_open:
             return

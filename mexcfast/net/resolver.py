@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mexcfast.core import proof
@@ -43,6 +43,9 @@ class Case:
     next_ms: int = 0        # venue time of the next look
 
 
+Judge = Callable[[Case, Callable[[], bool]], Awaitable[Accepted | Rejected | None]]
+
+
 class Resolver:
     """The requests in doubt, and the task that settles them.
 
@@ -57,6 +60,11 @@ class Resolver:
         self._executor = executor
         self._tracker = tracker
         self._settle = settle
+        #: other rooms' judgement: kind of a case -> (the case, whether absence is proven once the
+        #: answers are there) -> its outcome
+        self.judges: dict[str, Judge] = {}
+        #: told of each proven outcome after settle
+        self.on_end: list[Callable[[Case, Accepted | Rejected], None]] = []
         self._pause_ms = pause_ms
         self._cap_ms = cap_ms
         # symbol -> begun at, covers orders since, orders
@@ -167,6 +175,8 @@ class Resolver:
         if self.cases.get(case.name) is case:
             self.remove(case.name)
         self._settle(case, outcome)
+        for told in self.on_end:
+            told(case, outcome)
 
     def _later(self, case: Case) -> None:
         case.tries += 1
@@ -178,6 +188,8 @@ class Resolver:
     async def _judge(self, case: Case, began_ms: int) -> Accepted | Rejected | None:
         if case.what == "create":
             return await self._judge_create(case, began_ms)
+        if (judge := self.judges.get(case.what)) is not None:
+            return await judge(case, lambda: self._is_proof(case, began_ms))
         unknown = case.unknown
         try:
             if case.what == "amend":
