@@ -127,10 +127,10 @@ def _first(path: str, pattern: str) -> str:
     return found.group(1).strip() if found else ""
 
 
-def git(*arguments: str, cwd: Path = ROOT) -> str:
+def git(*arguments: str) -> str:
     """What git says; "" where there is no repository."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -16,6 +16,7 @@ _HOMES = {
     "AccountState": "core.account",
     "Alert": "net.alerts",
     "AlertLevel": "net.alerts",
+    "BookChanges": "core.changes",
     "Change": "core.depth",
     "Client": "client",
     "Endpoint": "core.rest",

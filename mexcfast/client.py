@@ -163,6 +163,10 @@ class MarketData:
         return found
 
 
+#: a login signed with a clock that is off by more than this may have been refused for that
+CLOCK_TOLERANCE_MS = 1_000
+
+
 class Trader:
     """The private side: orders over REST, own events over the private socket."""
 
@@ -172,7 +176,7 @@ class Trader:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
             self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
-                                        notices=pool.notices)
+                                        notices=pool.notices, resync=self._resync)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
                              account=account)
         self.conditional = Conditional(executor, self.orders.contracts,
@@ -181,6 +185,14 @@ class Trader:
         self.positions = PositionsApi(executor)
         self._executor = executor
         self._clock = clock
+
+    async def _resync(self) -> bool:
+        before_ms = self._clock.venue_ms()
+        began_ns = self._clock.monotonic_ns()
+        self._clock.forget()
+        await self._executor.sync_clock(2)
+        passed_ms = (self._clock.monotonic_ns() - began_ns) // 1_000_000
+        return abs(self._clock.venue_ms() - before_ms - passed_ms) > CLOCK_TOLERANCE_MS
 
     def _private(self) -> PrivateStream:
         if self.stream is None:

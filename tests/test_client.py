@@ -12,7 +12,13 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.depth import State
-from mexcfast.errors import AuthenticationError, BookError, ConfigError, VenueError
+from mexcfast.errors import (
+    AuthenticationError,
+    BookError,
+    ConfigError,
+    ConnectFailed,
+    VenueError,
+)
 from mexcfast.sim import Exchange, Variations
 from mexcfast.types import OrderState
 
@@ -222,6 +228,38 @@ def test_refusals_are_typed_and_name_the_reason() -> None:
             await client.orders.submit("NOPE_USDT", mx.Side.OPEN_LONG, 5, 1, leverage=10)
 
     on_exchange(story)
+
+
+def test_a_closed_client_says_so() -> None:
+    async def story() -> None:
+        async with Exchange(seed=3) as venue:
+            async with mx.Client(venue.rest_url) as client:
+                await client.book("BTC_USDT")
+            with pytest.raises(ConnectFailed, match=r"depth ETH_USDT .* closed; allowed: a new"):
+                await client.book("ETH_USDT")
+            assert not client.market.pool.connections or all(
+                each.is_closed for each in client.market.pool.connections)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("jump_ms", [60_000, -60_000])
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_login_refused_for_its_time_is_not_taken_for_wrong_keys(jump_ms: int, synced: bool
+                                                                  ) -> None:
+    async def story() -> None:
+        async with (
+            asyncio.timeout(20), Exchange(seed=3) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret) as client,
+        ):
+            if synced:
+                await client.start()
+                client.trader.forget(client.orders.feed)
+            venue.faults.clock_jump(jump_ms)
+            await client.listen(Own())
+            assert client.trader.stream.is_live
+
+    asyncio.run(story())
 
 
 def test_wrong_keys_raise_at_once_on_both_rivers(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,8 @@
 """The documentation: every Python block runs as printed, every link and reference resolves.
 
 A block with `mx.run(` is a program of its own. The other blocks of a page run in order inside one
-coroutine that has `mx`, `asyncio`, a running embedded exchange `venue` and a started `client`. A
+coroutine that has `mx`, `asyncio`, a running embedded exchange `venue` and a started `client`; the
+environment holds its keys. A
 block that cannot run here stands behind a comment that says why: <!-- not run: reason -->.
 """
 
@@ -21,13 +22,14 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"(?P<mark><!-- not run: .+ -->\n)?^```python\n(?P<code>.*?)^```", re.S | re.M)
 
 AROUND = """
-import asyncio
+import asyncio, os
 import mexcfast as mx
 from mexcfast.sim import Exchange
 
 async def main():
     async with Exchange(seed=7) as venue, \\
             mx.Client(venue.rest_url, venue.access_key, venue.secret) as client:
+        os.environ.update(MEXC_API_KEY=venue.access_key, MEXC_API_SECRET=venue.secret)
         await client.start()
 {body}
 

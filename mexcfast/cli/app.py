@@ -97,7 +97,8 @@ def replay(
 @app.command()
 def sim(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8777,
-    symbols: Annotated[str, typer.Option(help="Contracts, comma-separated.")] =
+    symbols: Annotated[str, typer.Option(help="Contracts, comma-separated, or how "
+                                     "many.")] =
     "BTC_USDT,ETH_USDT,SOL_USDT",
     seed: Annotated[int, typer.Option(help="Seed of the market.")] = 7,
     rate: Annotated[float, typer.Option(min=0, max=5000, help="Book updates a second and "
@@ -123,7 +124,9 @@ def sim(
 
     if replay and script:
         _fail("--replay and --script exclude each other")
-    wanted = [each.strip() for each in symbols.split(",") if each.strip()]
+    wanted: list[str] | int = [each.strip() for each in symbols.split(",") if each.strip()]
+    if symbols.strip().isdigit():
+        wanted = int(symbols)
     _finish(run(_quietly(serve(port=port, symbols=wanted, seed=seed, rate=rate, merge_ms=merge_ms,
                                levels=levels, stamp=stamp, as_json=as_json,
                                with_parent=with_parent,

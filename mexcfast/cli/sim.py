@@ -36,7 +36,7 @@ def ccxt_addresses(rest_url: str) -> dict[str, Any]:
     }
 
 
-async def serve(*, port: int, symbols: Sequence[str], seed: int, rate: float, merge_ms: int,
+async def serve(*, port: int, symbols: Sequence[str] | int, seed: int, rate: float, merge_ms: int,
                 stamp: bool, as_json: bool, with_parent: bool, balance: int = 100_000,
                 levels: int = 1000,
                 replay: str | None = None, script: str | None = None,
@@ -115,19 +115,23 @@ async def _until_closed(reader: asyncio.StreamReader, done: asyncio.Event) -> No
 class ChildExchange:
     """An exchange in a process of its own, so that its work does not delay the client's loop.
 
+    symbols: names, or how many contracts.
+
     It ends with this process, however this process ends. After entering: rest_url, ws_url,
-    access_key, secret of a funded account.
+    access_key, secret of a funded account, symbols.
     """
 
     rest_url: str
     ws_url: str
     access_key: str
     secret: str
+    symbols: list[str]
 
-    def __init__(self, *, symbols: Sequence[str], seed: int = 7, rate: float = 50,
+    def __init__(self, *, symbols: Sequence[str] | int, seed: int = 7, rate: float = 50,
                  merge_ms: int = 200, stamp: bool = False) -> None:
         self._arguments = [
-            "sim", "--json", "--with-parent", "--port", "0", "--symbols", ",".join(symbols),
+            "sim", "--json", "--with-parent", "--port", "0", "--symbols",
+            str(symbols) if isinstance(symbols, int) else ",".join(symbols),
             "--seed", str(seed), "--rate", str(rate), "--merge-ms", str(merge_ms),
             *(["--stamp"] if stamp else [])]
         self._process: asyncio.subprocess.Process | None = None

@@ -21,6 +21,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,14 +68,17 @@ async def spawn(arguments: Sequence[str]) -> None:
     """Start a watchdog that outlives this process and its session; ConfigError with its reason."""
     home = str(Path(mexcfast.__file__).parent.parent)
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "mexcfast.watchdog", "--detach", *arguments,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True, env={**os.environ, "PYTHONPATH": path})
-    _, errors = await asyncio.wait_for(child.communicate(), START_S)
-    if child.returncode != 0:
-        why = errors.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigError(f"the watchdog did not start: {why[-1] if why else child.returncode}")
+    # A file and no pipe: the watchdog goes on, and a pipe might stay open as long as it does.
+    with tempfile.TemporaryFile() as errors:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "mexcfast.watchdog", "--detach", *arguments,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            start_new_session=True, env={**os.environ, "PYTHONPATH": path})
+        await asyncio.wait_for(child.wait(), START_S)
+        if child.returncode != 0:
+            errors.seek(0)
+            why = errors.read().decode("utf-8", "replace").strip().splitlines()
+            raise ConfigError(f"the watchdog did not start: {why[-1] if why else child.returncode}")
 
 
 class Heart:
@@ -102,7 +106,7 @@ class Heart:
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
-        self._bye = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Return when the watchdog watches. Raises ConfigError when it refuses or does not come."""
@@ -114,17 +118,19 @@ class Heart:
         """goodbye: tell the watchdog that this end is wanted; without one it cancels everything."""
         if self._fence in self._switch.fences:
             self._switch.fences.remove(self._fence)
-        was_armed, self.is_armed = self.is_armed, False     # from now on its end is no loss
-        if self._writer is not None and goodbye and was_armed:
-            with suppress(OSError):
-                self._writer.write(encode({"bye": 1}))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(2.0):
-                        await self._bye.wait()
+        # First, so that nothing beats, misses or starts a watchdog that is about to end.
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
+        if self._writer is not None and goodbye and self.is_armed:
+            with suppress(OSError, TimeoutError):
+                self._writer.write(encode({"bye": 1}))
+                async with asyncio.timeout(2.0):
+                    await self._gone.wait()     # it answers, then hangs up
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -181,6 +187,10 @@ class Heart:
                     self._tell(AlertLevel.WARNING, "the watchdog is back")
                     pause_s = 1.0
                 assert self._writer is not None
+                # A process that hung wakes up here or in a guard, whichever runs first: the fence
+                # must fall before this beat makes the silence forgotten.
+                if (trip := self._fence()) is not None and not self._switch.is_tripped:
+                    self._switch.trip(trip.text, trip.trigger)
                 number += 1
                 self._writer.write(encode({"beat": number}))
                 self._last_beat_ns = time.monotonic_ns()
@@ -189,9 +199,6 @@ class Heart:
                     async with asyncio.timeout(self.silence_ms / 1000 / BEATS):
                         await self._gone.wait()
                     raise ConnectionError("it has ended")
-            except asyncio.CancelledError:
-                self._listening.cancel()
-                raise
             except (OSError, MexcfastError, TimeoutError) as error:
                 if self.is_armed:
                     self._tell(AlertLevel.CRITICAL, f"the watchdog is lost: {error}")
@@ -208,7 +215,7 @@ class Heart:
                 if "beat" in message:
                     self.answered += 1
                 elif "bye" in message:
-                    self._bye.set()
+                    return
                 elif "tripped" in message:
                     self._tripped(str(message["tripped"]))
         except (ValueError, OSError) as error:

@@ -34,7 +34,7 @@ from mexcfast.core.stream_events import (
     StreamEvent,
 )
 from mexcfast.core.topics import Topic
-from mexcfast.errors import BookError, VenueError
+from mexcfast.errors import BookError, ConnectFailed, VenueError
 from mexcfast.net.connection import Connection, ConnectionState, StreamSettings, TopicState
 from mexcfast.net.notices import Notices, Watcher, call
 from mexcfast.net.repair import BUDGETS, Fetch, Repairer
@@ -80,6 +80,7 @@ class Pool:
         self._stream_class = stream_class
         self._gate = asyncio.Semaphore(self.settings.connects_at_once)
         self._closing: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self._opened = 0
         self._order = 0
 
@@ -97,8 +98,11 @@ class Pool:
         well; BookError when the contract's book is kept by depth of another kind. redundancy:
         sockets that carry it, first arrival wins; None: as in the settings; the first subscriber
         decides. priority: books with a lower one are started and mended first, equal ones in the
-        order of subscribing. Raises ValueError for a redundancy outside 1 to 3.
+        order of subscribing. Raises ValueError for a redundancy outside 1 to 3, ConnectFailed after
+        close().
         """
+        if self._is_closed:
+            raise ConnectFailed(f"{topic} was asked of a client that is closed; allowed: a new one")
         if redundancy is not None and redundancy not in (1, 2, 3):
             raise ValueError(f"redundancy is {redundancy!r}; allowed: 1 to 3")
         other = self.depth_topic(topic.symbol) if topic.channel == "depth" else None
@@ -194,6 +198,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close every socket; books stay readable and are STOPPED. No task is left."""
+        self._is_closed = True
         await self.vitals.close()
         await self.repairer.close()
         await asyncio.gather(*(connection.close() for connection in self.connections))

@@ -24,7 +24,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -38,7 +38,7 @@ from mexcfast.core.sign import Signer
 from mexcfast.core.stream_events import Connected, Disconnected, Reconnected, Rotated
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.topics import FILTERS, FILTERS_WITHOUT_RULES, Topic, filter_frame
-from mexcfast.errors import AuthenticationError, ConnectFailed, FrameError
+from mexcfast.errors import AuthenticationError, ConnectFailed, FrameError, MexcfastError
 from mexcfast.net.connection import SECOND, Connection, ConnectionState, StreamSettings
 from mexcfast.net.notices import Notices, call
 
@@ -204,11 +204,13 @@ class PrivateStream:
     signer, clock_ms: the keys and the time to sign logins with. on_live: called each time the
     stream has become LIVE; on_lost: with a reason each time it stopped being so; on_unreadable: of
     each frame that could not be read and is lost; on_rotated: after each rotation. notices: where
-    stream events are told. stream_class: a listener class other than the default, for tests.
+    stream events are told. resync: learns the venue's time anew and says whether ours was wrong by
+    more than the venue allows. stream_class: a listener class other than the default, for tests.
     """
 
     def __init__(self, ws_url: str, signer: Signer, clock_ms: Callable[[], int],
                  settings: StreamSettings | None = None, *, notices: Notices | None = None,
+                 resync: Callable[[], Awaitable[bool]] | None = None,
                  stream_class: type[Any] | None = None) -> None:
         self.ws_url = ws_url
         self.settings = settings or StreamSettings()
@@ -224,6 +226,7 @@ class PrivateStream:
         self.on_rotated: list[Callable[[], None]] = []
         self._signer = signer
         self._clock_ms = clock_ms
+        self._resync = resync
         self._stream_class = stream_class
         self._wishes: dict[Listener, Wishes] = {}
         self._by_channel: dict[str, list[tuple[Listener, frozenset[str] | None]]] = {}
@@ -490,15 +493,30 @@ class PrivateStream:
                 call(told)
         return is_ready
 
-    async def _try_again(self, connection: Connection, refused: AuthenticationError) -> None:
-        """Keys that worked before were refused: a clock or the venue may be wrong for a while."""
-        wait_ms = backoff_ms(self._failures, random.random(),
-                             cap_ms=self.settings.backoff_cap_ms)
-        log.error("private: %s; trying again in %.1f s", refused, wait_ms / 1000)
+    async def _doubt(self, connection: Connection, refused: AuthenticationError) -> None:
+        """The venue does not say whether keys or time of a login are wrong: look at the time.
+
+        Keys that worked before are tried again in any case: the venue may be wrong for a while.
+        """
+        was_wrong, worked = False, self.logins > 0
         await connection.close()
-        await asyncio.sleep(wait_ms / 1000)
-        if self.connection is connection:
+        if self._resync is not None:
+            try:
+                was_wrong = await self._resync()
+            except MexcfastError as fault:
+                log.warning("private: the venue's time could not be learnt: %s", fault)
+        if was_wrong:
+            log.warning("private: %s; our clock was wrong, trying again", refused)
+        elif worked:
+            wait_ms = backoff_ms(self._failures, random.random(),
+                                 cap_ms=self.settings.backoff_cap_ms)
+            log.error("private: %s; trying again in %.1f s", refused, wait_ms / 1000)
+            await asyncio.sleep(wait_ms / 1000)
+        else:
+            self.login_error = refused          # wrong keys do not get better
+        if self.login_error is None and self.connection is connection:
             self.connection = self._open()
+        self._notify()
 
     def _end(self, why: str) -> None:
         was, self._was_live = self._was_live, False
@@ -582,10 +600,10 @@ class PrivateStream:
             self._notify()              # rotate() looks
             return
         refused = connection.login_error
-        if refused is not None and not self.logins:
-            self.login_error = refused          # wrong keys do not get better
+        if refused is not None and not self.logins and self._resync is None:
+            self.login_error = refused
         elif refused is not None:
-            self._spawn(self._try_again(connection, refused))
+            self._spawn(self._doubt(connection, refused))
         if not self._was_live:
             self._failures += 1
         self._end(why)

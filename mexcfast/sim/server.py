@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -414,6 +414,11 @@ class Exchange:
         self._hub.flush_depth(market)
         self._hub.flush_deals(market)
         self._hub.flush_states(market)
+
+    @property
+    def enforced(self) -> Counter[str]:
+        """Sockets closed because clients broke a rule (5.2): age, no ping, messages ..."""
+        return self._hub.enforced
 
     @property
     def updates_per_second(self) -> float:

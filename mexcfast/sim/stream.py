@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -60,6 +61,8 @@ class Hub(Listener):
         self._shown = dict(self._flushed)
         self._shown_deals = {symbol: 0 for symbol in venue.markets}
         self._pending_deals: dict[str, list[PublicDeal]] = {}
+        self.enforced: Counter[str] = Counter()
+        """Sockets closed because a client broke a rule of 5.2, by rule."""
         self._commands: dict[str, Callable[[Session, dict[str, Any]], None]] = {
             "login": self._login,
             "personal.filter": self._filter,
@@ -110,14 +113,19 @@ class Hub(Listener):
                     account.expired = True
         for session in list(self.sessions):
             idle = not session.topics and session.account is None
-            for since, allowed in (
-                (session.opened, limits.max_age_seconds),
-                (session.last_ping, limits.no_ping_seconds),
-                (session.idle_since if idle else now, limits.no_subscription_seconds),
+            for rule, since, allowed in (
+                ("age", session.opened, limits.max_age_seconds),
+                ("no ping", session.last_ping, limits.no_ping_seconds),
+                ("no subscription", session.idle_since if idle else now,
+                 limits.no_subscription_seconds),
             ):
                 if allowed is not None and now - since > allowed * scale:
-                    session.close()
+                    self._enforce(session, rule)
                     break
+
+    def _enforce(self, session: Session, rule: str) -> None:
+        self.enforced[rule] += not session.half_open
+        session.close()
 
     # From the client
 
@@ -133,7 +141,7 @@ class Hub(Listener):
             while messages and now - messages[0] > self.limits.time_scale:
                 messages.popleft()
             if len(messages) > allowed:
-                session.close()
+                self._enforce(session, "messages")
                 return
         method = ""
         try:

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.journal import fingerprint
-from mexcfast.core.killswitch import KillSwitchSettings, SwitchState
+from mexcfast.core.killswitch import KillSwitchSettings, SwitchState, Trigger
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.errors import AuthenticationError, ConfigError
 from mexcfast.net.heart import Heart
@@ -37,7 +38,7 @@ def on_exchange(story: Callable[[Exchange], Awaitable[None]]) -> None:
                     Exchange(seed=5, limits=False, updates_per_second=10) as venue):
             await story(venue)
 
-    asyncio.run(told())
+    mx.run(told())
 
 
 async def start_bot(venue: Exchange, folder: Path, end: str, silence_ms: int = 20_000, **env: str
@@ -110,10 +111,11 @@ def test_kill_9_leaves_no_open_order_of_any_kind(tmp_path):
 
 def test_a_bot_that_hangs_is_noticed_and_fences_itself(tmp_path):
     async def story(venue: Exchange) -> None:
-        child = await start_bot(venue, tmp_path, "freeze", silence_ms=600)
+        child = await start_bot(venue, tmp_path, "freeze", silence_ms=2_000)
         await until(lambda: is_empty(venue))
         child.stdin.write(b"go on\n")
-        assert (await child.stdout.readline()).strip() == b"KillSwitchTripped"
+        said = (await child.stdout.readline()).strip()
+        assert said == b"KillSwitchTripped", (await child.stderr.read()).decode()
         assert await child.wait() == 0
         await all_over(venue, tmp_path)
 
@@ -394,3 +396,64 @@ def test_the_command_says_what_is_wrong(tmp_path):
         done = subprocess.run([sys.executable, "-P", "-m", "mexcfast.watchdog", *arguments],
                               env=clean, capture_output=True, text=True, cwd=tmp_path, timeout=60)
         assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_clean_end_never_looks_like_a_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
+    """Ends between two beats, at a beat, and just after one: the order it leaves stays open."""
+    async def story(venue: Exchange) -> None:
+        monkeypatch.setenv("MEXC_API_KEY", venue.access_key)
+        monkeypatch.setenv("MEXC_API_SECRET", venue.secret)
+        for number in range(6):
+            async with mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                                 journal=tmp_path / f"bot{number}") as client:
+                await client.start()
+                await client.watchdog(silence_ms=200)
+                price = client.orders.contracts["BTC_USDT"].tick_size * 700_000
+                await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1, price, leverage=10)
+                await asyncio.sleep(number * 0.011)
+        await until(lambda: not watchdogs(tmp_path))
+        assert truth(venue)["limit"] == 6
+
+    on_exchange(story)
+    logs = [path.read_text() for path in tmp_path.glob("*.log")]
+    assert len(logs) == 6 and not any("without a goodbye" in log for log in logs)
+
+
+def test_a_beat_after_a_hang_does_not_lift_the_fence() -> None:
+    """The first thing to run after a hang is the heart, not the strategy."""
+    async def told() -> None:
+        switch = _Switch()
+        heart = Heart("/nowhere/heart", "account", switch, silence_ms=200)
+        written: list[bytes] = []
+        heart._writer = _Pipe(written)
+        heart.is_armed = True
+        heart._last_beat_ns = time.monotonic_ns() - 10**9
+        beating = asyncio.create_task(heart._run())
+        await until(lambda: bool(written))
+        beating.cancel()
+        assert [trigger for _, trigger in switch.trips] == [Trigger.WATCHDOG]
+        assert "has not beaten for" in switch.trips[0][0]
+
+    asyncio.run(told())
+
+
+class _Pipe:
+    def __init__(self, written: list[bytes]) -> None:
+        self.write = written.append
+
+    def close(self) -> None:
+        pass
+
+
+class _Switch:
+    def __init__(self) -> None:
+        self.trips: list[tuple[str, Trigger]] = []
+        self.fences: list[object] = []
+
+    @property
+    def is_tripped(self) -> bool:
+        return bool(self.trips)
+
+    def trip(self, why: str, trigger: Trigger) -> None:
+        self.trips.append((why, trigger))
