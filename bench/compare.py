@@ -21,8 +21,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,26 +32,24 @@ LEAST = 0.02        # smaller differences are nobody's business
 CALLS = (500, 2_500)
 
 
-@contextmanager
-def installed(what: str, folder: Path) -> Iterator[Path]:
+def install(what: str, folder: Path) -> Path:
     """A commit or a wheel, installed into folder; SystemExit with what pip or git said."""
-    tree = None
     source = what
     if not what.endswith(".whl"):
         if not git("rev-parse", "--verify", "--quiet", f"{what}^{{commit}}"):
             sys.exit(f"{what} is neither a commit of this repository nor a wheel")
+        # An archive, not a worktree: nothing of it is left in the repository, however we end.
+        archive = folder.with_suffix(".tar")
+        _run("git", "archive", "--format=tar", f"--output={archive}", what)
         tree = folder.with_name(folder.name + "-tree")
-        _run("git", "worktree", "add", "--detach", "--force", str(tree), what)
+        tree.mkdir()
+        _run("tar", "-xf", str(archive), "-C", str(tree))
         source = str(tree)
     elif not Path(what).is_file():
         sys.exit(f"{what} does not exist")
-    try:
-        _run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation",
-             "--target", str(folder), source)
-        yield folder
-    finally:
-        if tree is not None:
-            _run("git", "worktree", "remove", "--force", str(tree))
+    _run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation",
+         "--target", str(folder), source)
+    return folder
 
 
 def _run(*command: str) -> None:
@@ -138,17 +134,18 @@ def main() -> int:
         parser.error("--instructions needs valgrind: apt-get install valgrind")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with installed(given.old, folder / "old") as old, \
-                installed(given.new, folder / "new") as new:
-            pin(cores()[1])
-            lines, slower = report(compare(old, new, given.rounds))
-            print("\n".join(lines))
-            if given.instructions:
-                print("\n| what | old, instructions | new | new/old |\n| --- | --- | --- | --- |")
-                for what in WORKLOADS:
-                    before, after = instructions(old, what), instructions(new, what)
-                    print(f"| {what} | {before:,.0f} | {after:,.0f} | {after / before:.3f} |")
-                    slower = slower or after / before > 1 + LEAST
+        old = install(given.old, folder / "old")
+        new = install(given.new, folder / "new")
+        pin(cores()[1])
+        lines, slower = report(compare(old, new, given.rounds))
+        print("\n".join(lines), flush=True)
+        if given.instructions:
+            print("\n| what | old, instructions | new | new/old |\n| --- | --- | --- | --- |")
+            for what in WORKLOADS:
+                before, after = instructions(old, what), instructions(new, what)
+                print(f"| {what} | {before:,.0f} | {after:,.0f} | {after / before:.3f} |",
+                      flush=True)
+                slower = slower or after / before > 1 + LEAST
     return 1 if slower else 0
 
 
