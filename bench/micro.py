@@ -23,7 +23,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -231,9 +231,12 @@ def _lines(request: Any) -> list[bytes]:
                      (line.split(b": ", 1) for line in headers)), body]
 
 
-def measure(stream: Stream, repeats: int) -> dict[str, list[float]]:
-    """ns per frame or call, one number per repeat; candidates take turns."""
+def measure(stream: Stream, repeats: int, only: Set[str] | None = None) -> dict[str, list[float]]:
+    """ns per frame or call, one number per repeat; candidates take turns. only: no others."""
     depth, signing = depth_candidates(stream), signing_candidates()
+    if only is not None:
+        depth = {name: made for name, made in depth.items() if name in only}
+        signing = {name: function for name, function in signing.items() if name in only}
     times: dict[str, list[float]] = {name: [] for name in [*depth, *signing]}
     clock = time.perf_counter_ns
     calls = max(100, len(stream.frames))

@@ -245,3 +245,8 @@ def available() -> tuple[dict[str, type[DictBook]], list[str]]:
         else:
             found[name] = rival
     return found, missing
+
+
+if __name__ == "__main__":      # what to install for bench/micro.py and bench/gate.py
+    print(" ".join(f"{name}=={PINNED[name][1]}" for name in (
+        "orjson", "msgspec", "sortedcontainers", "order-book", "ccxt")))

@@ -7,6 +7,7 @@ from mexcfast.core import topics as topics
 from mexcfast.core.account import AccountState as AccountState
 from mexcfast.core.account import Mirror as Mirror
 from mexcfast.core.book_hash import book_hash as book_hash
+from mexcfast.core.changes import BookChanges as BookChanges
 from mexcfast.core.depth import Change as Change
 from mexcfast.core.depth import OrderBook as OrderBook
 from mexcfast.core.depth import State as State

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import client  # noqa: E402
+import compare  # noqa: E402
 import frames  # noqa: E402
+import gate  # noqa: E402
 import harness  # noqa: E402
 import memory  # noqa: E402
 import micro  # noqa: E402
@@ -34,6 +36,7 @@ import startup  # noqa: E402
 import tick_to_trade  # noqa: E402
 import trader  # noqa: E402
 import wire  # noqa: E402
+import workload  # noqa: E402
 
 
 def test_the_stream_is_the_same_every_time():
@@ -134,8 +137,23 @@ def test_a_candidate_that_is_missing_or_fails_is_named_and_the_others_go_on(caps
     found, missing = harness.turns_of_children(["absent", "fine", "broken"], 2, once)
     assert found == {"fine": [1, 1]}
     assert missing == ["absent is not measured: pip install absent",
-                       "broken is not measured: its words"]
+                       "broken is not measured: its words",
+                       "broken failed once and was run again: its words"]
     assert capsys.readouterr().err.count("MISSING: ") == 2
+
+
+def test_a_candidate_that_fails_once_is_run_again_and_that_is_said():
+    runs = []
+
+    def once(name):
+        runs.append(name)
+        if len(runs) == 2:
+            raise RuntimeError("its words")
+        return len(runs)
+
+    found, said = harness.turns_of_children(["fine"], 3, once)
+    assert found == {"fine": [1, 3, 4]}
+    assert said == ["fine failed once and was run again: its words"]
 
 
 def test_latencies_leave_out_the_warm_up():
@@ -231,7 +249,8 @@ def some_results():
 
     def one(sleep, spin, cpu):
         return {"sleep": [wired | {"p50": sleep}], "spin": [wired | {"p50": spin}],
-                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1}]}
+                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1,
+                           "gc_passes": 0}]}
 
     return {
         "wire": {"candidates": {
@@ -346,3 +365,86 @@ def test_the_command_says_where_the_benches_are(tmp_path, monkeypatch):
     monkeypatch.setattr(command.mexcfast, "__file__", str(tmp_path / "mexcfast" / "__init__.py"))
     with pytest.raises(ConfigError, match="source tree"):
         command.find()
+
+
+# -- gate, compare -------------------------------------------------------------------------------
+
+def ratios_of(ours, theirs):
+    """Times in which every rival of the gate takes `theirs` and we take `ours`."""
+    mine = {micro.OURS, micro.OURS_TOP, micro.OUR_REQUEST, "sign 31 bytes", "sign 250 bytes"}
+    assert mine < gate.TIMED
+    return {name: [ours if name in mine else theirs] for name in gate.TIMED}
+
+
+def test_the_gate_is_at_sixty_percent_of_what_must_be():
+    assert gate.SHARE == 0.6 and len(gate.rows()) == 8
+    lines, wrong = gate.judge(ratios_of(1.0, 15.0))
+    assert len(lines) == 8 and not wrong, "25 times 0.6 is 15: just enough"
+    _, wrong = gate.judge(ratios_of(1.0, 14.9))
+    (reason,) = wrong
+    assert "against ccxt.pro" in reason and "14.9x is below 15.0x, 60% of the 25x" in reason
+
+
+def test_the_gate_fails_for_a_rival_that_is_missing():
+    times = ratios_of(1.0, 100.0)
+    del times["orjson + order-book"]
+    assert gate.judge(times)[1] == ["parse + check + apply: against orjson + order-book: its rival "
+                                    "is missing"]
+
+
+def test_the_gate_measures_again_before_it_fails(monkeypatch, capsys):
+    rounds = []
+
+    def measure(stream, repeats, only):
+        rounds.append(only)
+        return ratios_of(1.0, 1.0 if len(rounds) == 1 else 2.0 if len(rounds) == 2 else 0.5)
+
+    monkeypatch.setattr(gate.micro, "measure", measure)
+    monkeypatch.setattr(gate.micro, "check_answers", lambda stream: None)
+    monkeypatch.setattr(gate, "pin", lambda core: None)
+    monkeypatch.setattr(sys, "argv", ["gate.py", "--frames", "5"])
+    assert gate.main() == 1
+    assert rounds == [gate.TIMED] * gate.ROUNDS
+    assert capsys.readouterr().out.count("FAILED: ") == 8
+
+
+def test_only_what_is_asked_for_is_timed():
+    times = micro.measure(frames.make_stream(5, 20), 2, only={micro.OURS, "sign 31 bytes"})
+    assert set(times) == {micro.OURS, "sign 31 bytes"}
+    assert all(len(values) == 2 for values in times.values())
+
+
+def test_a_comparison_names_what_is_slower_and_what_only_one_has():
+    base = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2]
+    lines, slower = compare.report({
+        "worse": {"old": base, "new": [value * 1.2 for value in base]},
+        "better": {"old": base, "new": [value * 0.8 for value in base]},
+        "same": {"old": base, "new": base[::-1]}, "new one": {"old": [], "new": base}})
+    text = "\n".join(lines)
+    assert slower
+    assert "| worse | 99 | 119 | 1.200 |" in text and "SLOWER" in text
+    assert re.search(r"better.*faster", text) and re.search(r"same.*no difference seen", text)
+    assert "| new one | | | | | only in one of them |" in text
+    assert not compare.report({"same": {"old": base, "new": base}})[1]
+
+
+def test_a_small_difference_is_nobody_s_business():
+    assert compare.verdict(1.005, 1.015, 1.01) == "no difference seen"
+    assert compare.verdict(1.03, 1.05, 1.04) == "SLOWER"
+    assert compare.verdict(0.9, 1.1, 0.95) == "no difference seen"
+
+
+def test_what_is_compared_runs():
+    home = Path(sys.modules["mexcfast"].__file__).parents[1]
+    found = compare.timed(home, "--calls", "100", "--inner", "1")
+    assert set(found) == set(workload.WORKLOADS)
+    assert all(value > 0 for value in found.values())
+
+
+def test_a_version_that_does_not_exist_is_named():
+    with pytest.raises(SystemExit, match="neither a commit"), \
+            compare.installed("no-such-commit", Path("never")):
+        pass
+    with pytest.raises(SystemExit, match="does not exist"), \
+            compare.installed("no-such.whl", Path("never")):
+        pass

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -64,5 +69,59 @@ def test_the_taker_leaves_nothing_behind() -> None:
             assert not venue.account.positions and not venue.account.open_orders
             phases = {order.phase for order in client.orders.tracker}
             assert phases <= {Phase.FILLED, Phase.CANCELLED} and Phase.FILLED in phases
+
+    asyncio.run(story())
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """examples/cython_strategy, built as its README says, in a directory of its own."""
+    pytest.importorskip("Cython")
+    pytest.importorskip("setuptools")
+    place = tmp_path_factory.mktemp("example") / "cython_strategy"
+    shutil.copytree(EXAMPLES / "cython_strategy", place,
+                    ignore=shutil.ignore_patterns("*.so", "*.pyd", "*.c", "build"))
+    root = Path(mx.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-P", "setup.py", "build_ext", "--inplace"], cwd=place, text=True,
+        capture_output=True, env=os.environ | {"CFLAGS": "-O0", "PYTHONPATH": str(root)})
+    assert done.returncode == 0, done.stderr
+    sys.path.insert(0, str(place))
+    try:
+        import trade  # type: ignore[import-not-found]
+        yield trade
+    finally:
+        sys.path.remove(str(place))
+        for name in ("trade", "pressure"):
+            sys.modules.pop(name, None)
+
+
+def test_the_compiled_strategy_trades_and_leaves_nothing_behind(compiled: ModuleType) -> None:
+    async def story() -> None:
+        async with (
+            asyncio.timeout(60), Exchange(seed=3, updates_per_second=100) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                      limits=compiled.LIMITS) as client,
+        ):
+            did = await compiled.trade(client, "BTC_USDT", 5, threshold=0.3, hold_books=20)
+            assert did.books > 0 and did.bought >= 1 and not did.refused
+            assert not venue.account.positions and not venue.account.open_orders
+            assert not client.orders.unresolved
+            orders = list(client.orders.tracker)
+            assert {order.order_id for order in orders} == set(venue.account.orders)
+            assert orders[0].side is mx.Side.OPEN_LONG and orders[0].type is mx.OrderType.IOC
+
+    asyncio.run(story())
+
+
+def test_the_compiled_strategy_obeys_the_limits(compiled: ModuleType) -> None:
+    async def story() -> None:
+        async with (
+            asyncio.timeout(60), Exchange(seed=3, updates_per_second=100) as venue,
+            mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                      limits=mx.RiskLimits(max_position=4)) as client,
+        ):
+            did = await compiled.trade(client, "BTC_USDT", 1, threshold=0.0)
+            assert did.books > 0 and did.refused and did.is_flat and not venue.account.orders
 
     asyncio.run(story())

@@ -15,6 +15,7 @@ hftbacktest itself is needed by asset() only; numpy everywhere.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 import mexcfast as mx
 from mexcfast import topics
-from mexcfast.errors import ConfigError, FrameError, MissingExtra, TapeError
+from mexcfast.errors import ConfigError, MissingExtra, TapeError
 from mexcfast.types import Contract
 
 try:
@@ -45,9 +46,9 @@ EVENT = np.dtype([("ev", "u8"), ("exch_ts", "i8"), ("local_ts", "i8"), ("px", "f
 DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 
+log = logging.getLogger("mexcfast.hftbacktest")
 _pack = Struct("=QqqddQqd").pack
 SPOOLED = 1 << 20               # bytes of rows kept in memory before they go to the disk
-MOST_PENDING = 256              # frames kept for a book that shows none of them
 NS_PER_MS = 1_000_000
 
 
@@ -83,23 +84,13 @@ class Converted:
     is_whole: bool
 
 
-class _Trades(mx.Listener):
-    """The deals beside a Recorder: a class of its own, so that its frames are not copied."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-
-    def on_event(self, event: mx.Event) -> None:
-        if isinstance(event, mx.events.Deals):
-            self._recorder.on_deals(event)
-
-
-class Recorder(mx.Listener):
+class Recorder(mx.BookChanges):
     """Writes one contract's book and trades as hftbacktest's events.
 
     symbol: the venue's name, for example BTC_USDT. out: the .npz to write, which must not exist;
     rows wait in `<out>.rows` until close(). base_latency_ns: added to local times when they have to
-    be shifted at all (correct_local_time).
+    be shifted at all (correct_local_time). error: why rows are no longer written, for example a
+    full disk; close() then raises, and the rows written so far stay in `<out>.rows`.
     Raises TapeError when a file cannot be written.
     """
 
@@ -107,18 +98,16 @@ class Recorder(mx.Listener):
                  ) -> None:
         if base_latency_ns < 0:
             raise ConfigError(f"base_latency_ns is {base_latency_ns}; allowed: 0 and above")
+        super().__init__()
         self.symbol = symbol
         self.path = Path(out)
         self.base_latency_ns = base_latency_ns
         self.depth_rows = self.trades = self.snapshots = 0
         self.trade_volume = 0.0
         self.unreadable = 0                        # deals without side, price or quantity
+        self.error: OSError | None = None          # why rows are no longer written
         self._rows = bytearray()
-        self._pending: list[tuple[int, int, int, bytes]] = []
-        self._version: int | None = None           # what the rows add up to; None: not to our book
-        self._book_snapshots = 0
-        self._exch_ns = self._local_ns = 0         # of the depth rows so far
-        self._trades = _Trades(self)
+        self._exch_ns = 0                          # of the newest depth row
         self._source: Source | None = None
         self._topics: tuple[Any, ...] = ()
         self._spool_path = self.path.with_name(self.path.name + ".rows")
@@ -143,47 +132,45 @@ class Recorder(mx.Listener):
         depth = source.market.streams.depth_topic(self.symbol) or topics.depth(self.symbol, False)
         deals = topics.deals(self.symbol, False)
         self._source, self._topics = source, (depth, deals)
-        source.subscribe(self, depth)
-        source.subscribe(self._trades, deals)
+        source.subscribe(self, self._topics)
 
     # -- what the streams tell --------------------------------------------------------------------
 
-    def on_frame(self, frame: Any, ts_recv_ns: int) -> None:
-        """A depth frame, before the book has taken it."""
-        self._local_ns = max(self._local_ns, ts_recv_ns)
-        if self._version is None:
-            return                                 # the next row is the whole book anyway
-        if len(self._pending) == MOST_PENDING:
-            self._lose_track()
-            return
-        self._pending.append((frame.begin, frame.end, frame.ts_ms, frame.tail(1 << 30)))
-
-    def on_book_state(self, book: mx.OrderBook, old: mx.State, new: mx.State) -> None:
-        """Whatever a book goes through, it is whole again when it is next shown."""
-        self._lose_track()
-
-    def on_book(self, book: mx.OrderBook) -> None:
-        """The book may be trusted: rows for what changed since it was last shown."""
-        pending, self._pending = self._pending, []
-        self._local_ns = max(self._local_ns, book.ts_recv_ns, book.ts_verified_ns)
-        frames = self._applied(book, pending)
-        try:
-            parsed = None if frames is None else [
-                (ts_ms, mx.parse_frame(text)) for ts_ms, text in frames]
-        except FrameError:
-            parsed = None
-        if parsed is None:
-            self._write_book(book)
-        else:
-            for ts_ms, event in parsed:
-                assert isinstance(event, mx.events.Depth)
-                self._write_frame(event, ts_ms)
-        self._version = book.version
-        self._book_snapshots = book.snapshots
+    def on_whole(self, book: mx.OrderBook) -> None:
+        """The book after a snapshot, repair or resync: a clear and all of its levels."""
+        exch_ns, local_ns = self._stamp(book.ts_venue_ms), self.ts_seen_ns
+        # Without a side both are cleared, wherever their levels are.
+        self._rows += _pack(CLEAR, exch_ns, local_ns, 0.0, 0.0, 0, 0, 0.0)
+        for ev, levels in ((SNAPSHOT | BUY, book.bids()), (SNAPSHOT | SELL, book.asks())):
+            for price, quantity, _ in levels:
+                self._rows += _pack(ev, exch_ns, local_ns, price, quantity, 0, 0, 0.0)
+            self.depth_rows += len(levels)
+        self.depth_rows += 1
+        self.snapshots += 1
         self._spill()
 
-    def on_deals(self, event: mx.events.Deals) -> None:
+    def on_changes(self, book: mx.OrderBook, frames: list[mx.events.Depth]) -> None:
+        """Rows for what changed since the book was last shown."""
+        for event in frames:
+            stamp = event.ts_venue_ms
+            exch_ns = self._stamp(-1 if stamp is None else stamp)
+            # A price named twice counts once, its last quantity, as in the book.
+            sides = [(ev, {price: quantity for price, quantity, _ in levels})
+                     for ev, levels in ((DEPTH | BUY, event.bids), (DEPTH | SELL, event.asks))]
+            # Deletions first: between two rows no side then reaches over levels about to go.
+            for gone in (True, False):
+                for ev, changed in sides:
+                    for price, quantity in changed.items():
+                        if (quantity == 0) is gone:
+                            self._rows += _pack(ev, exch_ns, self.ts_seen_ns, price, quantity,
+                                                0, 0, 0.0)
+                            self.depth_rows += 1
+        self._spill()
+
+    def on_event(self, event: mx.Event) -> None:
         """Trades; the side is the taker's, as hftbacktest has it."""
+        if not isinstance(event, mx.events.Deals):
+            return
         for deal in event.deals:
             if deal.side not in (1, 2) or deal.price is None or deal.quantity is None:
                 self.unreadable += 1
@@ -196,59 +183,21 @@ class Recorder(mx.Listener):
             self.trade_volume += deal.quantity
         self._spill()
 
-    # -- rows -------------------------------------------------------------------------------------
-
-    def _lose_track(self) -> None:
-        self._version = None
-        self._pending.clear()
-
-    def _applied(self, book: mx.OrderBook, pending: list[tuple[int, int, int, bytes]]
-                 ) -> list[tuple[int, bytes]] | None:
-        """The frames that lead from our rows to the book, None when they do not."""
-        at = self._version
-        if at is None or book.snapshots != self._book_snapshots:
-            return None
-        found = []
-        for begin, end, ts_ms, text in pending:
-            if end <= at:
-                continue
-            if begin - 1 > at:
-                return None
-            at = end
-            found.append((ts_ms, text))
-        return found if at == book.version else None
-
     def _stamp(self, ts_ms: int) -> int:
         """The venue's time of depth rows, never backwards: versions say what came first."""
-        self._exch_ns = max(self._exch_ns, ts_ms * NS_PER_MS if ts_ms >= 0 else self._local_ns)
+        self._exch_ns = max(self._exch_ns, ts_ms * NS_PER_MS if ts_ms >= 0 else self.ts_seen_ns)
         return self._exch_ns
 
-    def _write_frame(self, event: mx.events.Depth, ts_ms: int) -> None:
-        # Deletions first: between two rows no side then reaches over levels about to go.
-        exch_ns, local_ns = self._stamp(ts_ms), self._local_ns
-        sides = ((DEPTH | BUY, event.bids), (DEPTH | SELL, event.asks))
-        for gone in (True, False):
-            for ev, levels in sides:
-                for price, quantity, _ in levels:
-                    if (quantity == 0) is gone:
-                        self._rows += _pack(ev, exch_ns, local_ns, price, quantity, 0, 0, 0.0)
-                        self.depth_rows += 1
-
-    def _write_book(self, book: mx.OrderBook) -> None:
-        exch_ns, local_ns = self._stamp(book.ts_venue_ms), self._local_ns
-        # Without a side both are cleared, wherever their levels are.
-        self._rows += _pack(CLEAR, exch_ns, local_ns, 0.0, 0.0, 0, 0, 0.0)
-        for ev, levels in ((SNAPSHOT | BUY, book.bids()), (SNAPSHOT | SELL, book.asks())):
-            for price, quantity, _ in levels:
-                self._rows += _pack(ev, exch_ns, local_ns, price, quantity, 0, 0, 0.0)
-            self.depth_rows += len(levels)
-        self.depth_rows += 1
-        self.snapshots += 1
-
     def _spill(self) -> None:
-        if len(self._rows) >= SPOOLED and self._spool is not None:
-            self._spool.write(self._rows)
-            self._rows.clear()
+        if len(self._rows) < SPOOLED or self._spool is None:
+            return
+        if self.error is None:
+            try:
+                self._spool.write(self._rows)
+            except OSError as fault:
+                self.error = fault
+                log.error("recording to %s stopped: %s", self.path, fault)
+        self._rows.clear()
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -260,6 +209,8 @@ class Recorder(mx.Listener):
         spool = self._detach()
         try:
             with spool:
+                if self.error is not None:
+                    raise self.error
                 spool.write(self._rows)
             rows = np.fromfile(self._spool_path, EVENT)
             first_ns, last_ns = ((int(rows["local_ts"].min()), int(rows["local_ts"].max()))
@@ -287,8 +238,7 @@ class Recorder(mx.Listener):
         if spool is None:
             raise ConfigError(f"{self!r} is closed already")
         if self._source is not None:
-            for listener, topic in zip((self, self._trades), self._topics, strict=True):
-                self._source.unsubscribe(listener, topic)
+            self._source.unsubscribe(self, self._topics)
         return spool
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.depth cimport OrderBook
 
 cdef enum:
-    INTENT_ABI = 3  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
+    INTENT_ABI = 4  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
 
 
 cdef class OrderIntent:
@@ -38,6 +38,8 @@ cdef class RiskLimits:
     cdef readonly object max_notional       # quote currency
     cdef readonly object max_position       # contracts
     cdef readonly object max_open_orders
+    cdef readonly object max_leverage
+    cdef readonly object price_band         # fraction of the book's mid
     cdef readonly object max_clock_error_ms
     cdef readonly object max_book_age_ms
     cdef readonly bint refuse_self_cross
@@ -48,5 +50,7 @@ cdef class RiskLimits:
     cdef int check_position(self, OrderIntent intent, object position,
                             object open_quantity) except -1
     cdef int check_count(self, OrderIntent intent, object open_orders) except -1
+    cdef int check_leverage(self, OrderIntent intent) except -1
+    cdef int check_band(self, OrderIntent intent, OrderBook book) except -1
     cdef int check_cross(self, OrderIntent intent, object own, OrderBook book) except -1
     cdef object best_price(self, OrderIntent intent, OrderBook book)

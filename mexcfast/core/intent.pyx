@@ -450,6 +450,9 @@ cdef class RiskLimits:
     contract once everything that is open has filled. Both take a number for every contract, or a
     mapping symbol -> number. max_open_orders: own open orders of one contract; the contract's own
     number holds anyway. refuse_self_cross: no order that would trade with an own one.
+    max_leverage: of an opening order. price_band: how far a limit price may stand on the far side
+    of the LIVE book's mid, as a fraction: a buy at most mid x (1 + band), a sell at least
+    mid x (1 - band). Both, too, for every contract or by symbol.
     max_clock_error_ms: how uncertain the venue's time may be. max_book_age_ms: the contract's book
     must be LIVE and have moved within this.
     Orders that only reduce are held to self_cross and the clock only: nothing else may stand
@@ -457,10 +460,13 @@ cdef class RiskLimits:
     """
 
     def __init__(self, *, max_notional=None, max_position=None, max_open_orders=None,
-                 refuse_self_cross=True, max_clock_error_ms=None, max_book_age_ms=None):
+                 refuse_self_cross=True, max_clock_error_ms=None, max_book_age_ms=None,
+                 max_leverage=None, price_band=None):
         self.max_notional = checked_limit("max_notional", max_notional)
         self.max_position = checked_limit("max_position", max_position)
         self.max_open_orders = checked_limit("max_open_orders", max_open_orders)
+        self.max_leverage = checked_limit("max_leverage", max_leverage)
+        self.price_band = checked_limit("price_band", price_band)
         self.max_clock_error_ms = checked_limit("max_clock_error_ms", max_clock_error_ms)
         self.max_book_age_ms = checked_limit("max_book_age_ms", max_book_age_ms)
         self.refuse_self_cross = bool(refuse_self_cross)
@@ -481,7 +487,9 @@ cdef class RiskLimits:
             self.check_cross(intent, own_ask if intent.side.is_buy else own_bid, book)
         if not intent.is_opening:
             return
+        self.check_leverage(intent)
         self.check_book(intent, book, now_ns)
+        self.check_band(intent, book)
         self.check_notional(intent, book)
         self.check_position(intent, position, open_quantity)
         self.check_count(intent, open_orders)
@@ -547,6 +555,39 @@ cdef class RiskLimits:
             limit = max(numbers)
         if limit is not None and open_orders >= limit:
             raise IntentError("open_orders", open_orders + 1, f"at most {limit}")
+        return 0
+
+    cdef int check_leverage(self, OrderIntent intent) except -1:
+        limit = limit_for(self.max_leverage, intent.contract.symbol)
+        if limit is not None and intent.leverage is not None and intent.leverage > limit:
+            raise IntentError("leverage", intent.leverage,
+                              f"at most {plain_text(limit)} (max_leverage)")
+        return 0
+
+    cdef int check_band(self, OrderIntent intent, OrderBook book) except -1:
+        """A market order has no price that could be wrong."""
+        band = limit_for(self.price_band, intent.contract.symbol)
+        if band is None or intent.price is None:
+            return 0
+        if intent.type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
+            return 0
+        bid = ask = None
+        if book is not None and book.state == LIVE:
+            bid, ask = book.best_bid, book.best_ask
+        if bid is None or ask is None:
+            raise IntentError("book", None if book is None else f"{book.symbol} state {book.state}",
+                              "a LIVE book with both sides: price_band needs one")
+        mid = _exact.divide(_exact.add(exact_decimal("price", bid), exact_decimal("price", ask)), 2)
+        if intent.side.is_buy:
+            highest = _exact.multiply(mid, _exact.add(1, band))
+            if intent.price > highest:
+                raise IntentError("price", plain_text(intent.price),
+                                  f"at most {plain_text(highest)} (price_band)")
+        else:
+            lowest = _exact.multiply(mid, _exact.subtract(1, band))
+            if intent.price < lowest:
+                raise IntentError("price", plain_text(intent.price),
+                                  f"at least {plain_text(lowest)} (price_band)")
         return 0
 
     cdef int check_cross(self, OrderIntent intent, object own, OrderBook book) except -1:

@@ -475,7 +475,7 @@ class Account:
     """
 
     uid: int
-    access_key: str
+    access_key: str = field(repr=False)
     secret: str = field(repr=False)
     cash: dict[str, Decimal] = field(default_factory=dict)
     permissions: frozenset[str] = frozenset("AOT")

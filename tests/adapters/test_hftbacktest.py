@@ -196,6 +196,26 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_a_full_disk_stops_the_recording_and_nothing_else(tmp_path: Path, monkeypatch: Any,
+                                                          caplog: Any) -> None:
+    monkeypatch.setattr(adapter, "SPOOLED", 64)
+    fed = Fed(tmp_path)
+    real = fed.recorder._spool
+
+    class Full:
+        def write(self, rows: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    fed.recorder._spool = Full()  # type: ignore[assignment]
+    for version in range(11, 30):
+        fed.frame(5000, "[[100.5,8,1]]", "[]", version, 6_001_000_000)
+    assert not fed.recorder._rows and caplog.text.count("stopped") == 1
+    fed.recorder._spool = real
+    with pytest.raises(TapeError, match="No space left on device"):
+        fed.recorder.close()
+    assert not fed.recorder.path.exists()
+
+
 FRAME = ('{"channel":"push.depth","symbol":"BTC_USDT","ts":%d,'
          '"data":{"asks":%s,"bids":%s,"version":%d}}')
 
@@ -255,6 +275,15 @@ def test_deletions_come_first_within_a_frame(tmp_path: Path) -> None:
     _, events = fed.close()
     assert [(row["px"], row["qty"]) for row in events[3:]] == [
         (100.5, 0), (100.6, 2), (100.9, 5)]
+
+
+def test_a_price_named_twice_has_its_last_quantity(tmp_path: Path) -> None:
+    fed = Fed(tmp_path)
+    fed.frame(5001, "[[100.5,5,1],[100.5,0,0],[100.9,0,0],[100.9,4,1]]", "[]", 11, 6_001_000_000)
+    _, events = fed.close()
+    replay = EventReplay(events, LOCAL)
+    replay.until()
+    assert replay.book() == levels(fed.book) == ([(100.4, 3)], [(100.9, 4)])
 
 
 def test_the_venues_time_never_runs_back_for_versions(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ class Chaos:
 
     # -- the exchange ----------------------------------------------------------------------------
 
-    def _tap(self) -> None:
+    def tap(self) -> None:
         """Count arrivals, and reset connections in the middle of request and answer."""
         front = self.venue._front
         inner = front.http
@@ -173,7 +173,7 @@ class Chaos:
         self.arrivals.came(routed[0].path, time.monotonic_ns(), count,
                            int(seconds * self.venue.limits.time_scale * 1e9))
 
-    def _inject(self, fault: Fault) -> None:
+    def inject(self, fault: Fault) -> None:
         faults, more = self.venue.faults, dict(fault.more)
         path = more.get("path")
         if path is not None and sum(rule.path == path for rule in faults._rest) >= MOST_WAITING:
@@ -236,7 +236,7 @@ class Chaos:
         what = line["e"]
         if what == "step" and not self.calm:
             for fault in self.plan.faults(line["n"]):
-                self._inject(fault)
+                self.inject(fault)
             kill = self.next_kill
             if kill is not None and line["n"] >= kill.step and self.killing is None:
                 self.killing = asyncio.get_running_loop().create_task(self._kill(kill.delay_s))
@@ -334,7 +334,7 @@ class Chaos:
     async def run(self) -> Report:
         """The whole plan."""
         began = time.monotonic()
-        self._tap()
+        self.tap()
         async with self.venue:
             lag = asyncio.create_task(self._mind_lag())
             try:

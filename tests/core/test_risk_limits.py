@@ -130,6 +130,35 @@ def test_book_confidence():
     limits.check(intent(Side.CLOSE_LONG))
 
 
+def test_leverage():
+    RiskLimits(max_leverage=20).check(intent())
+    assert refused(RiskLimits(max_leverage={"BTC_USDT": 19}), intent()) == (
+        "leverage", 20, "at most 19 (max_leverage)")
+    RiskLimits(max_leverage=1).check(intent(Side.CLOSE_LONG))
+
+
+@pytest.mark.parametrize(("side", "price", "allowed"), [
+    # the mid is 84005.25
+    (Side.OPEN_LONG, "84845.3", None), (Side.OPEN_LONG, "84845.4", "at most 84845.3025"),
+    (Side.OPEN_LONG, "1", None), (Side.OPEN_SHORT, "83165.2", None),
+    (Side.OPEN_SHORT, "83165.1", "at least 83165.1975"), (Side.CLOSE_LONG, "1", None)])
+def test_price_band(side, price, allowed):
+    limits = RiskLimits(price_band="0.01")
+    if allowed is None:
+        limits.check(intent(side, price=price), book=book())
+    else:
+        assert refused(limits, intent(side, price=price), book=book()) == (
+            "price", price, f"{allowed} (price_band)")
+
+
+def test_price_band_needs_a_book():
+    limits = RiskLimits(price_band="0.01")
+    for known in (None, book(live=False)):
+        assert refused(limits, intent(), book=known)[0] == "book"
+    limits.check(intent(price=None, type=OrderType.MARKET))
+    RiskLimits(price_band={"ETH_USDT": 0}).check(intent())
+
+
 @pytest.mark.parametrize("bad", [-1, "x", float("nan"), {"BTC_USDT": -1}, {"": 1}, True])
 def test_senseless_limits(bad):
     with pytest.raises(IntentError):
