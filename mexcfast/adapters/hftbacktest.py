@@ -154,11 +154,13 @@ class Recorder(mx.BookChanges):
         for event in frames:
             stamp = event.ts_venue_ms
             exch_ns = self._stamp(-1 if stamp is None else stamp)
-            sides = ((DEPTH | BUY, event.bids), (DEPTH | SELL, event.asks))
+            # A price named twice counts once, its last quantity, as in the book.
+            sides = [(ev, {price: quantity for price, quantity, _ in levels})
+                     for ev, levels in ((DEPTH | BUY, event.bids), (DEPTH | SELL, event.asks))]
             # Deletions first: between two rows no side then reaches over levels about to go.
             for gone in (True, False):
-                for ev, levels in sides:
-                    for price, quantity, _ in levels:
+                for ev, changed in sides:
+                    for price, quantity in changed.items():
                         if (quantity == 0) is gone:
                             self._rows += _pack(ev, exch_ns, self.ts_seen_ns, price, quantity,
                                                 0, 0, 0.0)

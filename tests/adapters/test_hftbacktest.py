@@ -277,6 +277,15 @@ def test_deletions_come_first_within_a_frame(tmp_path: Path) -> None:
         (100.5, 0), (100.6, 2), (100.9, 5)]
 
 
+def test_a_price_named_twice_has_its_last_quantity(tmp_path: Path) -> None:
+    fed = Fed(tmp_path)
+    fed.frame(5001, "[[100.5,5,1],[100.5,0,0],[100.9,0,0],[100.9,4,1]]", "[]", 11, 6_001_000_000)
+    _, events = fed.close()
+    replay = EventReplay(events, LOCAL)
+    replay.until()
+    assert replay.book() == levels(fed.book) == ([(100.4, 3)], [(100.9, 4)])
+
+
 def test_the_venues_time_never_runs_back_for_versions(tmp_path: Path) -> None:
     fed = Fed(tmp_path)
     fed.frame(4000, "[[100.5,8,1]]", "[]", 11, 6_001_000_000)       # "before" the snapshot
