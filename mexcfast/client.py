@@ -172,13 +172,13 @@ class Trader:
 
     def __init__(self, executor: Executor, pool: Pool, signer: Signer | None, clock: Clock,
                  journal: Journal | None = None, limits: RiskLimits | None = None,
-                 account: AccountSettings | None = None) -> None:
+                 account: AccountSettings | None = None, repeat_mistimed: bool = False) -> None:
         self.stream: PrivateStream | None = None     # without keys
         if signer is not None:
             self.stream = PrivateStream(pool.ws_url, signer, clock.venue_ms, pool.settings,
                                         notices=pool.notices, resync=self._resync)
         self.orders = Orders(executor, journal=journal, limits=limits, book=pool.books.get,
-                             account=account)
+                             account=account, repeat_mistimed=repeat_mistimed)
         self.conditional = Conditional(executor, self.orders.contracts,
                                        self.orders.conditional_doubts)
         self.account = AccountApi(executor)
@@ -270,7 +270,8 @@ class Client:
     kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
     functions or net.alerts.Webhook.
     lane: "auto" sends order entry over warm connections of its own (docs/lane.md), "off" over
-    aiohttp as everything else.
+    aiohttp as everything else. repeat_mistimed: send an order that was refused for its time (513)
+    once more (docs/orders.md).
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
@@ -280,7 +281,7 @@ class Client:
                  account: AccountSettings | None = None,
                  kill_switch: KillSwitchSettings | None = None,
                  alerts: Iterable[Callable[[Alert], None]] = (),
-                 lane: Literal["auto", "off"] = "auto") -> None:
+                 lane: Literal["auto", "off"] = "auto", repeat_mistimed: bool = False) -> None:
         signer = None
         if access_key is not None and secret is not None:
             signer = Signer(access_key, secret)
@@ -298,7 +299,7 @@ class Client:
         if journal is not None and not isinstance(journal, Journal):
             journal = Journal(journal)
         self.trader = Trader(self._executor, self._pool, signer, self._clock, journal, limits,
-                             account)
+                             account, repeat_mistimed)
         self._is_started = False
         self._heart: Heart | None = None
         self.kill_switch = self._make_kill_switch(

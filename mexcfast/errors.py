@@ -485,8 +485,8 @@ def venue_error(code: int | None, message: str = "", announcement: str | None = 
     """The typed error of one failed answer; code, message and announcement are kept as they came.
 
     status: HTTP status. changes_state: the request was a write.
-    A code outside the table: VenueFault for a write under HTTP 5xx, else OrderRejected for a write
-    and ParameterError for a read. Without a code, or with a success code in a failure
+    A code outside the table: VenueFault under HTTP 5xx, else OrderRejected for a write and
+    ParameterError for a read. Without a code, or with a success code in a failure
     (protocol.md 2, rule 2): plain VenueError.
     """
     if code is None or code == 0 or code == 200:
@@ -495,10 +495,10 @@ def venue_error(code: int | None, message: str = "", announcement: str | None = 
         known = CODES.get(code)
         if known is not None:
             kind = known
-        elif not changes_state:
-            kind = ParameterError
+        elif status >= 500:
+            kind = VenueFault
         else:
-            kind = VenueFault if status >= 500 else OrderRejected
+            kind = OrderRejected if changes_state else ParameterError
     # The only two codes whose text decides: the venue reuses them for "trading closed".
     text = message.lower()
     if ((code == 1002 and "not allow" in text)

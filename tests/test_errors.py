@@ -70,7 +70,7 @@ def test_text_decides_for_two_codes_only(code, text, notice, kind):
 
 
 @pytest.mark.parametrize(("status", "write", "kind"), [
-    (200, False, ParameterError), (500, False, ParameterError),
+    (200, False, ParameterError), (500, False, VenueFault),
     (200, True, OrderRejected), (400, True, OrderRejected), (502, True, VenueFault),
 ])
 def test_unknown_code_is_kept(status, write, kind):

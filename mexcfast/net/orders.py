@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, cast
 
@@ -37,6 +37,7 @@ from mexcfast.core.rest import Subject, judge_items
 from mexcfast.core.throttle import Lane
 from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
 from mexcfast.errors import (
+    ClockError,
     ConnectFailed,
     ConnectionLost,
     IntentError,
@@ -97,7 +98,9 @@ class Orders(OrderQueries):
     takes HEDGE, the stricter count, until then; ONE_WAY changes what an order adds to. account: how
     the mirror of the account is kept. book: symbol -> the book to check against. reference_price:
     symbol -> a price inside the band, sent with market orders that have none, because the venue's
-    documents demand one (protocol.md 20, row 14); None sends none.
+    documents demand one (protocol.md 20, row 14); None sends none. repeat_mistimed: an order that
+    was refused with 513 is sent once more, with the same client order id and a time learnt anew:
+    513 proves that it was not executed (17), and were that wrong the venue would refuse the id.
     """
 
     def __init__(self, executor: Executor, contracts: Mapping[str, Contract] | None = None, *,
@@ -106,8 +109,9 @@ class Orders(OrderQueries):
                  position_mode: PositionMode | None = None,
                  book: Callable[[str], OrderBook | None] = _no_book,
                  reference_price: Callable[[str], Number | None] | None = None,
-                 account: AccountSettings | None = None) -> None:
+                 account: AccountSettings | None = None, repeat_mistimed: bool = False) -> None:
         super().__init__(executor)
+        self.repeat_mistimed = repeat_mistimed
         self.contracts: dict[str, Contract] = dict(contracts or {})
         self.ids = ClientOrderIds(prefix,
                                   executor.clock.wall_ns() if session is None else session)
@@ -436,11 +440,21 @@ class Orders(OrderQueries):
                 self.journal.send(_entry(intent, ts_ms))
             order.ts_sent_ms = sent_ms = ts_ms
 
-        try:
-            outcome = await self._executor.execute(
+        def place() -> Awaitable[Outcome]:
+            return self._executor.execute(
                 route, intent.body, Subject(symbol, name), wait=wait,
                 lane=Lane.OPEN if intent.is_opening else Lane.REDUCE, key=key,
                 max_age_ms=max_age_ms, keep=keep, on_send=leaving)
+
+        clock = self._executor.clock
+        began_ns = clock.monotonic_ns()
+        try:
+            outcome = await place()
+            if (self.repeat_mistimed and isinstance(outcome, Rejected)
+                    and isinstance(outcome.error, ClockError) and (
+                        max_age_ms is None
+                        or clock.monotonic_ns() - began_ns < max_age_ms * 1_000_000)):
+                outcome = await place()     # signed anew, after the ping that 513 asks for
         except (Exception, asyncio.CancelledError) as error:
             self._stopped(order, sent_ms, error)
             raise
