@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import re
@@ -196,12 +197,21 @@ async def _compiled(course: Course, listen: Callable[[Any], Awaitable[None]], ki
         stamps = array("q", bytes(8 * count))
         listener = kind(stamps, done.set)
         await listen(listener)
+        passes = [0]
+
+        def count_pass(phase: str, info: Any, passes: list[int] = passes) -> None:
+            passes[0] += phase == "start"
+
         with quiet_gc():
             answer = course.start(count, rate)
+            gc.callbacks.append(count_pass)
             async with asyncio.timeout(60 + count / 100):
                 await done.wait()
+            gc.callbacks.remove(count_pass)
         course.cpu = listener.cpu
         _compiled_result(course, what, stamps, answer())
+        if what == "blast":
+            course.result["blast"]["gc_passes"] = passes[0]
 
 
 async def picows_empty(course: Course) -> None:

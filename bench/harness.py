@@ -209,22 +209,32 @@ def run_child(script: str, *arguments: object, timeout_s: float = 120) -> Any:
 
 def turns_of_children(names: Iterable[str], repeats: int, once: Callable[[str], Any]
                       ) -> tuple[dict[str, list[Any]], list[str]]:
-    """in_turns, where a candidate that is missing or fails is named and left out from then on."""
+    """in_turns, where a candidate that is missing or fails is named and left out from then on.
+
+    One that fails is tried once more, and said so: a machine that stands still for seconds cuts
+    sockets, and a whole run should not be lost by it.
+    """
     lost: dict[str, str] = {}
+    again: list[str] = []
 
     def guarded(name: str) -> Any:
-        if name in lost:
-            return None
-        try:
-            return once(name)
-        except (Missing, RuntimeError) as reason:
-            lost[name] = f"{name} is not measured: {reason}"
-            print(f"MISSING: {lost[name]}", file=sys.stderr, flush=True)
-            return None
+        for is_last in (False, True):
+            if name in lost:
+                return None
+            try:
+                return once(name)
+            except (Missing, RuntimeError) as reason:
+                if is_last or isinstance(reason, Missing):
+                    lost[name] = f"{name} is not measured: {reason}"
+                    print(f"MISSING: {lost[name]}", file=sys.stderr, flush=True)
+                else:
+                    again.append(f"{name} failed once and was run again: {reason}")
+                    print(f"AGAIN: {again[-1]}", file=sys.stderr, flush=True)
+        return None
 
     found = in_turns(names, repeats, guarded)
     return ({name: values for name, values in found.items() if name not in lost},
-            list(lost.values()))
+            [*lost.values(), *again])
 
 
 # -- compiled candidates -------------------------------------------------------------------------

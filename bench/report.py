@@ -38,10 +38,13 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     "orders": (["orders.py"], ["--requests", "100", "--repeats", "1"]),
     "orders_tls": (["orders.py", "--tls"], ["--requests", "100", "--repeats", "1"]),
     "startup": (["startup.py"], ["--repeats", "1", "--books", "1"]),
+    "stall": (["stall.py", "--no-limits"],
+              ["--books", "3", "--stall", "3", "--clients", "mexcfast"]),
 }
 TITLES = {"micro": "In process", "memory": "Many books, steady state", "wire": "Wire to callback",
           "tick_to_trade": "Tick to trade", "orders": "Order entry",
-          "orders_tls": "Order entry over TLS", "startup": "First live books"}
+          "orders_tls": "Order entry over TLS", "startup": "First live books",
+          "stall": "When the network stalls"}
 
 
 def run_part(name: str, quick: bool) -> tuple[str, dict[str, Any]]:

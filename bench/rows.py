@@ -154,6 +154,8 @@ ROWS: list[Row] = [
         _memory("python_bytes_more"), at_least=False),
     Row("steady state: garbage collections caused by frames", 0, 0, "passes",
         _memory("gc_passes"), at_least=False),
+    Row("the same through sockets, the product whole, at full blast", 0, 0, "passes",
+        _wire(client.OURS_COMPILED, "blast", "gc_passes"), at_least=False),
     Row("1100 books of 1500 levels a side: resident memory", *MEGABYTES, "MB",
         _many("megabytes"), at_least=False),
     Row("1100 books of 1500 levels a side, one core", *FRAMES_A_SECOND, "frames/s",

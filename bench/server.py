@@ -260,7 +260,7 @@ class Server:
                 self.step(0)
             found.append((now_ns() - sent) / 1000 if self.orders > seen else None)
             if self.stream is not peer:
-                break
+                return {"error": f"the client left its WebSocket after {len(found)} frames"}
         return {"microseconds": found}
 
 

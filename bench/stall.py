@@ -16,12 +16,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import write_json
 
 import mexcfast as mx
 from mexcfast.cli.sim import ChildExchange, ccxt_addresses
@@ -191,14 +196,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--no-limits", action="store_true")
     parser.add_argument("--clients", default="mexcfast,ccxt")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, help="also write the rows here")
     given = parser.parse_args()
     kinds = {"mexcfast": Ours, "ccxt": Ccxt}
     rows = [mx.run(one(kinds[name], given.books, given.stall, not given.no_limits))
             for _ in range(given.repeats) for name in given.clients.split(",")]
     if given.json:
-        print(json.dumps(rows))
-        return
+        write_json(given.json, {"rows": rows})
     for row in rows:
         print("  ".join(f"{name} {shown(value)}" for name, value in row.items()))
 

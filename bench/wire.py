@@ -118,7 +118,8 @@ def table(found: dict[str, Any]) -> str:
     if BARE in found["candidates"]:
         blast = found["candidates"][BARE]["blast"]
         out += ["", f"The server's own cost of a frame at full blast, with the bare client: "
-                f"{least(blast, 'server_us'):.3f} us; that is what no candidate can go below."]
+                f"{least(blast, 'server_us'):.3f} us of wall time, waiting for the client in it: "
+                "a candidate well above it is not held up by the server."]
     out += ["", *(f"MISSING: {reason}" for reason in found["missing"])]
     return "\n".join(out).rstrip()
 

@@ -57,14 +57,17 @@ __all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
 
 
 def __getattr__(name: str) -> Any:
+    """Called for a name's first use only: from then on it is the module's own."""
     if name in _HOMES:
-        return getattr(import_module(f"mexcfast.{_HOMES[name]}"), name)
-    if name in _ROOMS:
-        return import_module(f"mexcfast.{_ROOMS[name]}")
-    found = getattr(import_module("mexcfast.errors"), name, None)
-    if isinstance(found, type) and issubclass(found, Exception):
-        return found
-    raise AttributeError(f"module 'mexcfast' has no attribute {name!r}")
+        found = getattr(import_module(f"mexcfast.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        found = import_module(f"mexcfast.{_ROOMS[name]}")
+    else:
+        found = getattr(import_module("mexcfast.errors"), name, None)
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            raise AttributeError(f"module 'mexcfast' has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

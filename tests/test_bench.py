@@ -137,8 +137,23 @@ def test_a_candidate_that_is_missing_or_fails_is_named_and_the_others_go_on(caps
     found, missing = harness.turns_of_children(["absent", "fine", "broken"], 2, once)
     assert found == {"fine": [1, 1]}
     assert missing == ["absent is not measured: pip install absent",
-                       "broken is not measured: its words"]
+                       "broken is not measured: its words",
+                       "broken failed once and was run again: its words"]
     assert capsys.readouterr().err.count("MISSING: ") == 2
+
+
+def test_a_candidate_that_fails_once_is_run_again_and_that_is_said():
+    runs = []
+
+    def once(name):
+        runs.append(name)
+        if len(runs) == 2:
+            raise RuntimeError("its words")
+        return len(runs)
+
+    found, said = harness.turns_of_children(["fine"], 3, once)
+    assert found == {"fine": [1, 3, 4]}
+    assert said == ["fine failed once and was run again: its words"]
 
 
 def test_latencies_leave_out_the_warm_up():
@@ -234,7 +249,8 @@ def some_results():
 
     def one(sleep, spin, cpu):
         return {"sleep": [wired | {"p50": sleep}], "spin": [wired | {"p50": spin}],
-                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1}]}
+                "blast": [{"cpu_us": cpu, "server_us": 0.1, "woken": 1, "frames": 1,
+                           "gc_passes": 0}]}
 
     return {
         "wire": {"candidates": {

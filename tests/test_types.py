@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import mexcfast
 from mexcfast.errors import BadAnswer, InsufficientBalance, venue_error
 from mexcfast.types import (
     Accepted,
@@ -54,3 +55,13 @@ def test_record():
     for twin in (copy.copy(record), copy.deepcopy(record), pickle.loads(pickle.dumps(record))):
         assert twin == record
     assert repr(record) == "Record({'a': 1})"
+
+
+def test_a_public_name_is_looked_up_once():
+    """mx.Side in a callback costs what any module's attribute costs."""
+    for name in ("Side", "topics", "RateLimited"):
+        vars(mexcfast).pop(name, None)
+        found = getattr(mexcfast, name)
+        assert vars(mexcfast)[name] is found
+    with pytest.raises(AttributeError, match="no_such_name"):
+        mexcfast.no_such_name  # noqa: B018

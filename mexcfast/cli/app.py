@@ -270,7 +270,7 @@ def bench(
     out: Annotated[str, typer.Option(help="Directory for the report.")] = "bench-report",
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated: micro, "
                                                    "memory, wire, tick_to_trade, orders, "
-                                                   "orders_tls, startup.")] = None,
+                                                   "orders_tls, startup, stall.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make it the repository's report and paste "
                                        "the README's figures.")] = False,
 ) -> None:
