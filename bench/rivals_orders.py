@@ -7,9 +7,8 @@ of each wish. The faults of a plan of tests/chaos/order_plan.py all meet order/c
 executed errors, lost answers, resets in the middle of request and answer, hangs longer than the
 timeout, unreadable answers, 603. Nobody is killed here. Policies for ccxt's exceptions:
 
-    failed      any exception: the order was not placed, go on (freqtrade and most examples)
-    retry       ccxt.NetworkError: up to three more tries, as the manual has it for its network
-                errors; any other exception: not placed
+    failed      any exception: the order was not placed, go on
+    retry       ccxt.NetworkError: up to three more tries; any other exception: not placed
     same id     as retry, with one clientOrderId for all tries; "duplicate" counts as not placed
 
 doubled: wishes that became two orders or more. lost: the program believes there is no order, and

@@ -104,14 +104,17 @@ class Ccxt:
         self.exchange = ccxt.pro.mexc({
             "enableRateLimit": False, "options": {"defaultType": "swap"},
             "urls": ccxt_addresses(url)})
-        self.names = {f"{s.partition('_')[0]}/USDT:USDT": s for s in symbols}
+        self.symbols = symbols
+        self.names: dict[str, str] = {}
         self.flagged: dict[str, float] = {}
         self.errors = 0
         self.books: dict[str, dict] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        await self.exchange.load_markets()
+        markets = await self.exchange.load_markets()
+        self.names = {name: market["id"] for name, market in markets.items()
+                      if market["id"] in self.symbols and market["swap"]}
         self.tasks = [asyncio.create_task(self._follow(name)) for name in self.names]
 
     async def _follow(self, name: str) -> None:
@@ -165,7 +168,11 @@ async def one(kind: type[Ours] | type[Ccxt], books: int, stall: float, limits: b
             await client.start()
             started = await until(lambda: all(v > 0 for v in client.versions().values())
                                   and len(client.versions()) == len(symbols))
+            if started is None:
+                return {"client": kind.name, "books": len(symbols), "limits": limits,
+                        "all_live_at_start": None}
             await asyncio.sleep(2)
+            client.flagged.clear()
             go.clear()
             silent = time.monotonic()
             await asyncio.sleep(stall)

@@ -5,6 +5,7 @@ One line per fact: eight hex digits of CRC-32, a space, compact JSON, a line fee
     head      format and a fingerprint of the account
     session   the number inside client order ids, so that ids never repeat
     send      a request is about to leave: all that is needed to ask for it later
+    left      when a settled one left: after a quick restart the venue still counts it
     end       its fate is proven
     heir      an order of ours that an amend has left under the venue's own name
     gone      that order has ended
@@ -28,6 +29,7 @@ from typing import Any
 from mexcfast.errors import JournalError
 
 FORMAT = 1
+RECENT = 16     # requests whose time of leaving outlives them, for the venue's windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Ledger:
     unsettled: dict[str, Entry] = field(default_factory=dict)
     penalties: dict[str, int] = field(default_factory=dict)     # what -> until, wall-clock ms
     heirs: dict[int, str] = field(default_factory=dict)         # order id -> contract
+    #: (what, signed time) of the newest requests, settled or not
+    recent: list[tuple[str, int]] = field(default_factory=list, compare=False)
 
     def apply(self, record: dict[str, Any]) -> None:
         """One line's fact; JournalError when it is not one of ours."""
@@ -108,8 +112,9 @@ class Ledger:
             elif kind == "session":
                 self.session = max(self.session, int(record["n"]))
             elif kind == "send":
-                entry = Entry.read(record)
-                self.unsettled[entry.name] = entry
+                self.send(Entry.read(record))
+            elif kind == "left":
+                self._leave(str(record["what"]), int(record["ms"]))
             elif kind == "end":
                 order_id = record.get("order")
                 self.end(str(record["id"]), str(record["fate"]),
@@ -125,6 +130,15 @@ class Ledger:
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise JournalError(f"a record that cannot be read ({error!r})") from None
 
+    def send(self, entry: Entry) -> None:
+        """A request is about to leave."""
+        self.unsettled[entry.name] = entry
+        self._leave(entry.what, entry.ts_sent_ms)
+
+    def _leave(self, what: str, ts_ms: int) -> None:
+        self.recent.append((what, ts_ms))
+        del self.recent[:-RECENT]
+
     def end(self, name: str, fate: str, order_id: int | None) -> bool:
         """The fate of a request is proven; False when nobody waited for it."""
         entry = self.unsettled.pop(name, None)
@@ -138,6 +152,11 @@ class Ledger:
     def compact(self, now_ms: int) -> bytes:
         """The shortest journal that adds up to the same; pauses that are over are left out."""
         lines = [head(self.account), session(self.session)]
+        settled = list(self.recent)
+        for entry in self.unsettled.values():       # their own lines say when they left
+            if (entry.what, entry.ts_sent_ms) in settled:
+                settled.remove((entry.what, entry.ts_sent_ms))
+        lines += [left(what, ts_ms) for what, ts_ms in settled]
         lines += [encode(entry.record()) for entry in self.unsettled.values()]
         lines += [heir(order_id, symbol) for order_id, symbol in self.heirs.items()]
         lines += [closed(what, until) for what, until in self.penalties.items() if until > now_ms]
@@ -155,6 +174,10 @@ def session(number: int) -> bytes:
 def end(name: str, fate: str, order_id: int | None = None) -> bytes:
     """fate: accepted or rejected."""
     return encode({"k": "end", "id": name, "fate": fate, "order": order_id})
+
+
+def left(what: str, ts_ms: int) -> bytes:
+    return encode({"k": "left", "what": what, "ms": ts_ms})
 
 
 def heir(order_id: int, symbol: str) -> bytes:

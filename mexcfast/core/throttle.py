@@ -64,6 +64,11 @@ class Window:
             self._grants.append(now_ns)
         return wait
 
+    def restore(self, grant_ns: int) -> None:
+        """A grant of an earlier run."""
+        grants = sorted((*self._grants, grant_ns))
+        self._grants = deque(grants[-self.count:], maxlen=self.count)
+
     def block(self, now_ns: int, for_ns: int = 0) -> None:
         """The venue said "too frequent": grant nothing for one whole window, or for_ns if more."""
         until_ns = now_ns + max(self.window_ns + self.margin_ns, for_ns)

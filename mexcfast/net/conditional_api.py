@@ -391,9 +391,19 @@ class Conditional:
 
         After start() it is looked for in the background; else this call looks. Absent is proven
         only once the request has expired (11 s by default). It waits for ever when several orders
-        could be the one: nobody can tell then.
+        could be the one: nobody can tell then but you, by settle().
         Raises IntentError when it is not in doubt here.
         """
         if self._doubts is None:
             raise IntentError("unknown", unknown, "an outcome of a client's own conditional orders")
         return await self._doubts.resolve(unknown)
+
+    def settle(self, unknown: Unknown, order_id: int | None) -> Accepted | Rejected:
+        """Say yourself what became of a doubt that cannot be proven, once you have looked.
+
+        order_id: the plan, TP/SL or trailing order it made or changed; None: it was not executed.
+        The journal takes your word. Raises IntentError when it is not in doubt here.
+        """
+        if self._doubts is None:
+            raise IntentError("unknown", unknown, "an outcome of a client's own conditional orders")
+        return self._doubts.settle(unknown, order_id)

@@ -19,7 +19,14 @@ from mexcfast.core.journal import Entry
 from mexcfast.core.proof import CLOCK_SLACK_MS
 from mexcfast.core.rest import Subject
 from mexcfast.core.throttle import Lane
-from mexcfast.errors import ConnectionLost, IntentError, MexcfastError, NotFound, NotReady
+from mexcfast.errors import (
+    ConnectionLost,
+    IntentError,
+    MexcfastError,
+    NotFound,
+    NotReady,
+    OrderRejected,
+)
 from mexcfast.net.executor import Executor
 from mexcfast.net.resolver import Case, in_doubt
 from mexcfast.types import (
@@ -136,10 +143,7 @@ class ConditionalDoubts:
         """
         resolver = self._orders.resolver
         while (ended := self._ended.get(id(unknown))) is None:
-            case = next((case for case in resolver.cases.values() if case.unknown is unknown),
-                        None)
-            if case is None:
-                raise IntentError("unknown", unknown, "an outcome of this client still in doubt")
+            case = self._case(unknown)
             if resolver.is_running:
                 future = asyncio.get_running_loop().create_future()
                 self._waiters.append((unknown, future))
@@ -148,6 +152,24 @@ class ConditionalDoubts:
                 now_ms = self._executor.clock.venue_ms()
                 await asyncio.sleep(max(0, case.next_ms - now_ms) / 1000)
         return ended[1]
+
+    def settle(self, unknown: Unknown, order_id: int | None) -> Accepted | Rejected:
+        """The fate of a doubt as somebody has seen it: the order's id, or None: not executed."""
+        case = self._case(unknown)
+        outcome: Accepted | Rejected
+        if order_id is None:
+            outcome = Rejected(OrderRejected(None, "not executed, as somebody has seen"),
+                               unknown.symbol, None, unknown.order_id)
+        else:
+            outcome = Accepted(unknown.symbol, None, order_id)
+        self._orders.resolver.finish(case, outcome)
+        return outcome
+
+    def _case(self, unknown: Unknown) -> Case:
+        for case in self._orders.resolver.cases.values():
+            if case.unknown is unknown and case.what in KINDS:
+                return case
+        raise IntentError("unknown", unknown, "a conditional order's outcome still in doubt here")
 
     def _settled(self, case: Case, outcome: Accepted | Rejected) -> None:
         if case.what not in KINDS:

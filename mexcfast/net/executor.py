@@ -345,6 +345,11 @@ class Executor:
             self.penalties.restore(what, until_ms, self.clock.wall_ms())
             self._spread(what, until_ms)
 
+    def restore_sent(self, name: str, ago_ms: int) -> None:
+        """A request of an earlier run, which the venue may still count."""
+        window = self._budget_of(name).schedule.window
+        window.restore(self.clock.monotonic_ns() - max(0, ago_ms) * MS)
+
     def _apply(self, budget: _Budget, route: Route, what: str, until_ms: int) -> None:
         """Close the group, or its lanes that add risk, as far as the penalty concerns it."""
         kind, _, scope = what.partition(" ")

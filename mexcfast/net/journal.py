@@ -101,7 +101,7 @@ class Journal:
     def send(self, entry: Entry) -> None:
         """Call before the first byte of the request leaves. Raises JournalError: then do not send.
         """
-        self.ledger.unsettled[entry.name] = entry   # first: compaction writes what it holds
+        self.ledger.send(entry)     # first: compaction writes what it holds
         try:
             self._write(lines.encode(entry.record()), durable=self.durable)
         except JournalError:

@@ -196,6 +196,8 @@ class Orders(OrderQueries):
         session = journal.open(self._executor.access_key, self.ids.session, clock.wall_ms)
         self.ids = ClientOrderIds(self.ids.prefix, session)
         self._executor.restore_penalties(journal.ledger.penalties)
+        for what, ts_ms in journal.ledger.recent:
+            self._executor.restore_sent(what, clock.venue_ms() - ts_ms)
         for order_id, symbol in list(journal.ledger.heirs.items()):
             self.tracker.adopt(order_id, symbol)
         for entry in list(journal.ledger.unsettled.values()):

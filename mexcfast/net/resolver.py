@@ -166,12 +166,13 @@ class Resolver:
             self._later(case)
             return error
         if outcome is not None:
-            self._finish(case, outcome)
+            self.finish(case, outcome)
             return outcome
         self._later(case)
         return None
 
-    def _finish(self, case: Case, outcome: Accepted | Rejected) -> None:
+    def finish(self, case: Case, outcome: Accepted | Rejected) -> None:
+        """A case has its proven outcome: off the list, and everybody is told."""
         if self.cases.get(case.name) is case:
             self.remove(case.name)
         self._settle(case, outcome)
@@ -277,7 +278,7 @@ class Resolver:
                     outcome = Rejected(NotFound(None, "no such order"), case.unknown.symbol, None,
                                        order_id)
             if outcome is not None:
-                self._finish(case, outcome)
+                self.finish(case, outcome)
             else:
                 self._later(case)
 
@@ -293,7 +294,7 @@ class Resolver:
         for case in cases:
             told = self.heard(case)
             if told is not None:
-                self._finish(case, told)
+                self.finish(case, told)
             else:
                 waiting[case.name] = case
         if not waiting:
@@ -322,7 +323,7 @@ class Resolver:
                 error = NotFound(None, "no such order, open or past")
                 outcome = found.get(case.name) or Rejected(error, case.unknown.symbol, case.name)
                 del waiting[case.name]
-                self._finish(case, outcome)
+                self.finish(case, outcome)
         for case in waiting.values():
             self._later(case)
 
@@ -334,7 +335,7 @@ class Resolver:
             outcome = proof.created(order, case.unknown.symbol, case.name)
             if outcome is not None:
                 del waiting[case.name]
-                self._finish(case, outcome)
+                self.finish(case, outcome)
 
     async def _named(self, cases: Sequence[Case]) -> dict[str, Accepted | Rejected]:
         """What open orders and history say of orders that the look-up by name did not find."""

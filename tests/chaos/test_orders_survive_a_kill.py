@@ -60,7 +60,8 @@ def test_every_intent_is_settled_and_none_doubled(tmp_path, what, point, lane, i
                 check(venue, client.orders, left, settled)
                 # Trading goes on with ids that were never used.
                 more = await client.orders.submit("BTC_USDT", mx.Side.OPEN_LONG, 1,
-                                                  venue.book("BTC_USDT").bids[9][0], leverage=20)
+                                                  venue.book("BTC_USDT").bids[9][0], leverage=20,
+                                                  wait=True)
                 assert isinstance(more, mx.Accepted)
                 assert len(venue.account.orders) == placed + 1, "nothing was sent again"
             assert not replay(path.read_bytes())[0].unsettled
@@ -150,5 +151,23 @@ def test_a_request_is_not_called_absent_while_a_venue_whose_clock_went_back_may_
                     await client.orders.resolver.until_empty()
                 assert [type(one) for one in settled] == [mx.Accepted]
                 assert len(venue.account.open_orders) == 1
+
+    asyncio.run(story())
+
+
+def test_a_quick_restart_keeps_the_venues_budget(tmp_path):
+    """What an earlier run has sent within the window counts, through two restarts."""
+    async def story() -> None:
+        async with Exchange(seed=5, updates_per_second=5) as venue:
+            price = venue.book("BTC_USDT").bids[9][0]
+            for orders in (4, 0, 2):
+                async with mx.Client(venue.rest_url, venue.access_key, venue.secret,
+                                     journal=tmp_path / "orders") as client:
+                    await client.start()
+                    for _ in range(orders):
+                        placed = await client.orders.submit(
+                            "BTC_USDT", mx.Side.OPEN_LONG, 1, price, leverage=20, wait=True)
+                        assert isinstance(placed, mx.Accepted), placed
+            assert not [one for one in venue.requests if '"code":510' in one.reply]
 
     asyncio.run(story())

@@ -100,6 +100,7 @@ def test_what_frames_do_not_explain_is_told_whole() -> None:
     stream.snapshot(10)
     stream.frame(12, 12, asks="[[102,1,1]]")                     # a gap
     assert (stream.told.wholes, stream.told.changes) == (1, 0)
+    assert not stream.told._pending                              # nothing is kept meanwhile
     stream.frame(11, 11)                                         # mended by the late frame
     assert (stream.told.wholes, stream.told.changes) == (2, 0)
     stream.book.suspect("a test")
@@ -108,6 +109,23 @@ def test_what_frames_do_not_explain_is_told_whole() -> None:
     assert (stream.told.wholes, stream.told.changes) == (3, 0)
     stream.frame(22, 22, bids="[[99,1,1]]")
     assert (stream.told.wholes, stream.told.changes) == (3, 1)
+
+
+def test_a_snapshot_that_a_wide_frame_would_hide() -> None:
+    stream = Stream()
+    stream.snapshot(10)
+    stream.book.suspect("its levels were wrong")
+    stream.snapshot(20, ask=105)
+    stream.frame(11, 21, bids="[[98,1,1]]")                      # leads from 10 to 21 by itself
+    assert (stream.told.wholes, stream.told.changes) == (2, 0)
+
+
+def test_a_frame_that_only_the_book_was_given() -> None:
+    stream = Stream()
+    stream.snapshot(10)
+    stream.book.apply(FRAME % ("[[104,2,1]]", "[]", 11, 11, 11), 5)
+    stream.frame(12, 12, bids="[[98,1,1]]")
+    assert (stream.told.wholes, stream.told.changes) == (2, 0)
 
 
 def test_a_crossed_book_is_told_when_it_is_not_any_more() -> None:

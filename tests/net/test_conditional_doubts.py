@@ -222,6 +222,35 @@ def test_two_that_could_be_it_stay_in_doubt():
             # One of them is taken away, by hand: it still was there, so nothing is proven.
             await client.conditional.plan.cancel([(SYMBOL, waiting(venue)[0])])
             assert await client.orders.resolver.look(case) is None
+            # Who has looked may say so.
+            fate = client.conditional.settle(unknown, waiting(venue)[0])
+            assert fate == Accepted(SYMBOL, None, waiting(venue)[0])
+            assert not client.orders.unresolved
+            assert await client.conditional.resolve(unknown) is fate
+            with pytest.raises(mx.IntentError, match="still in doubt"):
+                client.conditional.settle(unknown, None)
+
+    asyncio.run(story())
+
+
+def test_a_start_that_cannot_tell_waits_for_a_word(tmp_path):
+    async def story():
+        async with trading() as (venue, other):
+            endpoint, keys = other.endpoint, (venue.access_key, venue.secret)
+            async with mx.Client(endpoint, *keys, journal=tmp_path / "j") as client:
+                await client.orders.start()
+                await client.orders.resolver.close()
+                venue.faults.lose_answer("planorder/place/v2")
+                assert isinstance(await place("plan", venue, client), Unknown)
+            assert isinstance(await place("plan", venue, other), Accepted)
+            async with mx.Client(endpoint, *keys, journal=tmp_path / "j") as client:
+                with pytest.raises(mx.NotReady, match="1 requests"):
+                    await client.orders.start(settle_within_s=1)
+                unknown, = client.orders.unresolved
+                client.conditional.settle(unknown, waiting(venue)[0])
+                await client.orders.start()
+                assert client.orders.is_ready and not client.orders.unresolved
+            assert not replay((tmp_path / "j").read_bytes())[0].unsettled
 
     asyncio.run(story())
 

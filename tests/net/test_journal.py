@@ -166,6 +166,19 @@ def test_a_closed_journal_refuses_orders(tmp_path):
         Journal(tmp_path / "j").send(entry(1))
 
 
+def test_when_requests_left_survives_them(tmp_path):
+    journal = opened(tmp_path / "j")
+    for number in range(20):
+        journal.send(entry(number))
+        if number != 18:
+            journal.end(f"mf-1-{number}", "accepted", number)
+    journal.close()
+    for _ in range(2):          # through compaction: each once, settled or not
+        journal = opened(tmp_path / "j")
+        assert sorted(journal.ledger.recent) == [("create", number) for number in range(4, 20)]
+        journal.close()
+
+
 def test_what_amends_have_left_survives_until_it_ends(tmp_path):
     journal = opened(tmp_path / "j")
     for old, new in ((7, 8), (9, 10), (11, 11)):
