@@ -56,7 +56,9 @@ SETTINGS = mx.StreamSettings(
     silence_tick=0.05, silence_scale=0.05, late_pong=0.3, lateness_limit=1.0,
     rotation_overlap=0.1, rotation_timeout=2.0)
 ROTATING = {"rotate_after": 0.6, "rotate_spread": 0.2}
-AGE = 2.5                     # the exchange closes rotating clients' sockets at this age
+#: The exchange closes rotating clients' sockets at this age: late enough for one rotation that is
+#: given up and tried again, as 24 h are for one that begins at 22 h.
+AGE = 12.0
 
 
 @dataclass
