@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -19,11 +18,9 @@ PLAIN_WIDTH = 200
 
 
 def console() -> Console:
-    """Standard output; lines of piped text are not folded."""
+    """Standard output; lines of piped text are not folded, whatever COLUMNS says."""
     found = Console(highlight=False)
-    if not found.is_terminal and "COLUMNS" not in os.environ:
-        found = Console(highlight=False, width=PLAIN_WIDTH)
-    return found
+    return found if found.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def plain(value: Any) -> Any:

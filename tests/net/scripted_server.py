@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-CLOSE = object()    # close the connection without a word
-RESET = object()    # the same by RST
-HANG = object()     # never answer
+class Act:
+    """Something else than an answer; its name stands in the names of tests."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+CLOSE = Act("close")    # close the connection without a word
+RESET = Act("reset")    # the same by RST
+HANG = Act("hang")      # never answer
 
 
 @dataclass
