@@ -22,6 +22,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def fault(rng: random.Random) -> tuple[str, dict[str, object]]:
     return kind, body
 
 
+async def heal(venue: ChildExchange) -> None:
+    """Faults that wait for their occasion are forgotten."""
+    with suppress(*UNREACHABLE):
+        await venue.control("faults", kind="clear")
+
+
 async def compare(venue: ChildExchange, book: OrderBook) -> int | None:
     """Levels that differ at the book's version; None when the exchange numbers anew."""
     version, levels, unit = book.version, book.exact(), Decimal(1).scaleb(-book.price_scale)
@@ -136,6 +143,7 @@ async def soak(minutes: float, day: float, seed: int, out: Path) -> int:
             if now < next_row:
                 continue
             next_row += EVERY
+            await heal(venue)                     # what nobody has met would wait without end
             for book in client.market.books.values():
                 if book.is_live and (wrong := await compare(venue, book)) is not None:
                     compared += 1
@@ -149,6 +157,7 @@ async def soak(minutes: float, day: float, seed: int, out: Path) -> int:
             if len(rows) % 6 == 1:
                 print(dict(zip(COLUMNS, rows[-1], strict=True)), flush=True)
             write(out, rows)
+        await heal(venue)
         for _ in range(300):
             if all(book.is_live for book in client.market.books.values()):
                 break
