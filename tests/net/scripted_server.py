@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+
 class Act:
     """Something else than an answer; its name stands in the names of tests."""
 
