@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+import mexcfast
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"(?P<mark><!-- not run: .+ -->\n)?^```python\n(?P<code>.*?)^```", re.S | re.M)
@@ -75,7 +77,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     values = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
-        capture_output=True, text=True, cwd=ROOT, env=values | {"NO_MKDOCS_2_WARNING": "1"})
+        capture_output=True, text=True, cwd=ROOT, env=values | {
+            "NO_MKDOCS_2_WARNING": "1",
+            "MEXCFAST_HOME": str(Path(mexcfast.__file__).parent.parent)})
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "reference" / "index.html").read_text("utf-8")
     for said in ("A LIVE book moved on", "Place one order; quantity in contracts"):
