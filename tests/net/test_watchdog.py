@@ -113,6 +113,8 @@ def test_a_bot_that_hangs_is_noticed_and_fences_itself(tmp_path):
     async def story(venue: Exchange) -> None:
         child = await start_bot(venue, tmp_path, "freeze", silence_ms=2_000)
         await until(lambda: is_empty(venue))
+        # A watchdog that was itself kept waiting trips early: the bot's own count must be over too.
+        await asyncio.sleep(2.5)
         child.stdin.write(b"go on\n")
         said = (await child.stdout.readline()).strip()
         assert said == b"KillSwitchTripped", (await child.stderr.read()).decode()
