@@ -10,36 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from decimal import Decimal
 
 import mexcfast as mx
+from mexcfast.cli.drill import SYMBOL, place_everything
 from mexcfast.core.rest import Endpoint
-from mexcfast.types import BackType, OrderType, Side, TriggerType
-
-SYMBOL = "BTC_USDT"
-
-
-async def place_everything(client: mx.Client) -> None:
-    ticker, = await client._executor.request("tickers", params={"symbol": SYMBOL})
-    tick = client.orders.contracts[SYMBOL].tick_size
-
-    def price(part: str) -> Decimal:
-        return (ticker.last_price * Decimal(part) // tick) * tick
-
-    done = [await client.orders.submit(SYMBOL, Side.OPEN_LONG, 10, type=OrderType.MARKET,
-                                       leverage=20, wait=True),
-            await client.orders.submit(SYMBOL, Side.OPEN_LONG, 1, price("0.95"), leverage=20,
-                                       wait=True)]
-    held, = await client.positions.open()
-    done += [
-        await client.conditional.plan.place(SYMBOL, Side.OPEN_LONG, 1, price("0.9"),
-                                            TriggerType.AT_OR_BELOW, type=OrderType.MARKET,
-                                            leverage=20, wait=True),
-        await client.conditional.stop.place(held.position_id, 10, symbol=SYMBOL,
-                                            stop_loss_price=price("0.9"), wait=True),
-        await client.conditional.trailing.place(SYMBOL, Side.CLOSE_LONG, 1, BackType.PERCENTAGE,
-                                                Decimal("0.1"), leverage=20, wait=True)]
-    assert all(isinstance(one, mx.Accepted) for one in done), done
+from mexcfast.types import Side
 
 
 async def main(url: str, key: str, secret: str, journal: str, silence_ms: str, end: str) -> None:
