@@ -17,6 +17,7 @@ from mexcfast.core.depth import OrderBook, State
 from mexcfast.core.shadow import Finding, Shadow, TopCheck, Verdict
 from mexcfast.errors import MexcfastError
 from mexcfast.net.pool import Pool
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.net")
 
@@ -106,8 +107,7 @@ class Audit:
         """Stop."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     async def _run(self) -> None:
         turn = 0

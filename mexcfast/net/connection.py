@@ -42,6 +42,7 @@ from mexcfast.core.throttle import Window, backoff_ms
 from mexcfast.core.topics import BARE_LOGIN, PING, Topic
 from mexcfast.errors import AuthenticationError, MexcfastError
 from mexcfast.net.stream_settings import StreamSettings as StreamSettings
+from mexcfast.net.tasks import end
 from mexcfast.net.transport import Stream, open_stream
 
 log = logging.getLogger("mexcfast.net")
@@ -157,13 +158,13 @@ class Connection:
     async def close(self) -> None:
         """Close the socket and stop for good."""
         self.state = ConnectionState.CLOSED
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        try:
+            if self._task is not None:
+                await end(self._task)
+        finally:                     # a caller that is cancelled leaves no open socket either
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
 
     @property
     def is_open(self) -> bool:
@@ -270,8 +271,7 @@ class Connection:
             try:
                 await self._watch()
             finally:
-                sender.cancel()
-                await asyncio.wait([sender])      # unlike `await sender` it keeps our own cancel
+                await end(sender)
             if self.login_error is not None:
                 self.state = ConnectionState.CLOSED     # wrong keys do not get better
             lived_ns = time.monotonic_ns() - opened_ns

@@ -33,6 +33,7 @@ from mexcfast.core.killswitch import Trigger, Trip
 from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.net.alerts import AlertLevel
 from mexcfast.net.killswitch import KillSwitch
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.net")
 
@@ -120,8 +121,7 @@ class Heart:
             self._switch.fences.remove(self._fence)
         # First, so that nothing beats, misses or starts a watchdog that is about to end.
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
             self._task = None
         if self._writer is not None and goodbye and self.is_armed:
             with suppress(OSError, TimeoutError):
@@ -129,8 +129,7 @@ class Heart:
                 async with asyncio.timeout(2.0):
                     await self._gone.wait()     # it answers, then hangs up
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
+            await end(self._listening)
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -35,6 +35,7 @@ from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.net.alerts import AlertLevel, Alerts
 from mexcfast.net.executor import Executor
 from mexcfast.net.ladder import Ladder
+from mexcfast.net.tasks import end
 from mexcfast.types import Contract, Fill
 
 log = logging.getLogger("mexcfast.net")
@@ -253,8 +254,7 @@ class KillSwitch:
             self._signals.clear()
         for task in (self._watch, self._work):
             if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+                await end(task)
         self._watch = self._work = None
         await self.alerts.close()
 

@@ -20,6 +20,7 @@ from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.tracker import Tracker
 from mexcfast.errors import MexcfastError, NetworkError, NotFound, RateLimited, VenueFault
 from mexcfast.net.executor import Executor
+from mexcfast.net.tasks import end
 from mexcfast.types import Accepted, Order, Outcome, Rejected, Unknown
 
 log = logging.getLogger("mexcfast.net")
@@ -116,8 +117,7 @@ class Resolver:
         """Stop the task; what is not settled stays on the list."""
         if self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
 
     async def _run(self) -> None:
         while True:

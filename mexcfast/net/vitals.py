@@ -25,6 +25,7 @@ from mexcfast.core.liveness import RHYTHMS, SilenceClock
 from mexcfast.core.topics import Topic
 from mexcfast.net.connection import SECOND, Connection, TopicState
 from mexcfast.net.repair import Answer
+from mexcfast.net.tasks import end
 
 if TYPE_CHECKING:
     from mexcfast.net.pool import Pool
@@ -79,8 +80,7 @@ class Vitals:
         """Stop looking."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
         self._patients.clear()
 
     async def _run(self) -> None:

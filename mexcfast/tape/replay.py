@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +29,7 @@ from mexcfast.core.topics import Topic
 from mexcfast.errors import BookError, ConfigError, FrameError, TapeError, VenueError
 from mexcfast.feeds import PrivateFeed, Slow
 from mexcfast.net.private import PREFIX, Channels, Wishes, wishes
+from mexcfast.net.tasks import end
 from mexcfast.tape import format as form
 from mexcfast.tape import told
 from mexcfast.tape.format import Damage, Record
@@ -626,10 +626,10 @@ class Replay:
         if task is None:
             return
         if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            self._stage.close()
+            try:
+                await end(task)
+            finally:
+                self._stage.close()
         elif not task.cancelled() and task.exception() is not None:
             raise task.exception()  # type: ignore[misc]
 

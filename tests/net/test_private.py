@@ -300,6 +300,24 @@ def test_the_old_socket_may_be_lost_while_the_new_one_logs_in():
     play(script)
 
 
+def test_closing_while_the_old_socket_of_a_rotation_closes_comes_to_an_end():
+    async def script(venue, stream, me, watch):
+        await stream.listen(me)
+        old = stream.connection                 # it is rotated away soon
+        closes, reached = old.close, asyncio.Event()
+
+        async def close():
+            reached.set()
+            await closes()
+
+        old.close = close
+        await reached.wait()                    # the next turn of the loop is inside of close()
+        await asyncio.wait_for(stream.close(), 30)
+        assert stream.connection is None and not stream._tasks
+
+    play(script, rotate_after=0.3, rotate_spread=0.01)
+
+
 def test_sockets_are_rotated_by_themselves():
     async def script(venue, stream, me, watch):
         await stream.listen(me)
