@@ -42,7 +42,7 @@ print("all there")
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     values = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
-                          env=values | environment)
+                          timeout=300, env=values | environment)
 
 
 def probe(header: str, library: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -116,7 +116,7 @@ def test_metadata_needs_no_compiler(tmp_path):
                     ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     done = subprocess.run([sys.executable, "setup.py", "-q", "egg_info"], cwd=tmp_path,
                           env={"PATH": "", "CC": "/no/such/compiler"}, capture_output=True,
-                          text=True)
+                          text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -181,7 +181,7 @@ def test_every_action_is_pinned_by_commit():
 def test_cibuildwheel_accepts_the_configuration(platform):
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cibuildwheel", "--print-build-identifiers", "--platform",
-         platform, "--archs", "all", str(ROOT)], capture_output=True, text=True,
+         platform, "--archs", "all", str(ROOT)], capture_output=True, text=True, timeout=300,
         env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"})
     assert done.returncode == 0, done.stderr
     matrix = yaml.safe_load(WORKFLOW.read_text())["jobs"]["wheels"]["strategy"]["matrix"]

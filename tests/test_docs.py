@@ -77,7 +77,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     values = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
-        capture_output=True, text=True, cwd=ROOT, env=values | {
+        capture_output=True, text=True, cwd=ROOT, timeout=300, env=values | {
             "NO_MKDOCS_2_WARNING": "1",
             "MEXCFAST_HOME": str(Path(mexcfast.__file__).parent.parent)})
     assert done.returncode == 0, done.stderr

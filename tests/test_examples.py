@@ -84,7 +84,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     root = Path(mx.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-P", "setup.py", "build_ext", "--inplace"], cwd=place, text=True,
-        capture_output=True, env=os.environ | {"CFLAGS": "-O0", "PYTHONPATH": str(root)})
+        capture_output=True, timeout=600,
+        env=os.environ | {"CFLAGS": "-O0", "PYTHONPATH": str(root)})
     assert done.returncode == 0, done.stderr
     sys.path.insert(0, str(place))
     try:

@@ -48,7 +48,8 @@ def scores(tmp_path_factory):
     for room in HOT:
         done = subprocess.run(
             [sys.executable, "-m", "cython", "-3", "-a", *flags, "-o", str(work / f"{room}.c"),
-             f"mexcfast/core/{room}.pyx"], cwd=ROOT, capture_output=True, text=True)
+             f"mexcfast/core/{room}.pyx"], cwd=ROOT, capture_output=True, text=True,
+            timeout=600)
         assert done.returncode == 0, done.stderr
         html = (work / f"{room}.html").read_text(encoding="utf-8")
         found[room] = {int(line): int(score) for score, line in LINE.findall(html)}

@@ -60,7 +60,8 @@ def environment(*paths: Path) -> dict[str, str]:
 
 
 def run(*command: str, cwd: Path, paths: tuple[Path, ...] = ()) -> str:
-    done = subprocess.run(command, cwd=cwd, env=environment(*paths), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=cwd, env=environment(*paths), capture_output=True, text=True,
+                          timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -179,19 +179,25 @@ def changed(entry: Entry, row: Seen | None, has_expired: bool) -> Accepted | Rej
     return None
 
 
+def named(entry: Entry) -> set[int]:
+    """The orders that a cancel names; none when it is about all of a contract or a position."""
+    assert entry.body is not None
+    body = json.loads(entry.body)
+    if isinstance(body, list):
+        return {int(item.get("orderId") or item["stopPlanOrderId"]) for item in body}
+    return set() if entry.order_id is None else {entry.order_id}
+
+
 def cancelled(entry: Entry, waiting: Iterable[Seen], has_expired: bool
               ) -> Accepted | Rejected | None:
     """Whether a cancel is settled. waiting: the orders of this kind that wait now."""
     assert entry.body is not None
-    body = json.loads(entry.body)
-    if isinstance(body, list):
-        ids = {int(item.get("orderId") or item["stopPlanOrderId"]) for item in body}
+    ids = named(entry)
+    if ids:
         left = [row for row in waiting if row.id in ids]
-    elif entry.order_id is not None:
-        left = [row for row in waiting if row.id == entry.order_id]
     else:
         # Of all: those that are certainly older than the request.
-        position = body.get("positionId")
+        position = json.loads(entry.body).get("positionId")
         left = [row for row in waiting if row.ts_created_ms < entry.ts_sent_ms - CLOCK_SLACK_MS
                 and (row.terms["positionId"] == position if position
                      else entry.symbol in ("", row.symbol))]

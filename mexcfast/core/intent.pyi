@@ -52,6 +52,13 @@ class RiskLimits:
         own_ask: Decimal | None = None, book: OrderBook | None = None, now_ns: int = 0,
         clock_error_ms: float | None = None,
     ) -> None: ...
+    def check_conditional(
+        self, intent: OrderIntent, *, trigger_price: Decimal | None = None,
+        rises: bool | None = None, position: Decimal | None = None,
+        open_quantity: Decimal | int = 0, open_orders: int = 0, book: OrderBook | None = None,
+        now_ns: int = 0, clock_error_ms: float | None = None,
+    ) -> None: ...
+    def check_exit(self, *, clock_error_ms: float | None = None) -> None: ...
     @property
     def max_notional(self) -> _Limited: ...
     @property

@@ -441,6 +441,42 @@ cdef object checked_limit(str field, object limit):
     return one_limit(field, limit)
 
 
+cdef object mid_of(OrderBook book):
+    """Between best bid and ask; IntentError without a LIVE book that has both."""
+    bid = ask = None
+    if book is not None and book.state == LIVE:
+        bid, ask = book.best_bid, book.best_ask
+    if bid is None or ask is None:
+        raise IntentError("book", None if book is None else f"{book.symbol} state {book.state}",
+                          "a LIVE book with both sides: price_band needs one")
+    return _exact.divide(_exact.add(exact_decimal("price", bid), exact_decimal("price", ask)), 2)
+
+
+cdef int check_price_band(OrderIntent intent, object band, object around) except -1:
+    """Not further than the band on the far side of a price."""
+    if intent.side.is_buy:
+        highest = _exact.multiply(around, _exact.add(1, band))
+        if intent.price > highest:
+            raise IntentError("price", plain_text(intent.price),
+                              f"at most {plain_text(highest)} (price_band)")
+    else:
+        lowest = _exact.multiply(around, _exact.subtract(1, band))
+        if intent.price < lowest:
+            raise IntentError("price", plain_text(intent.price),
+                              f"at least {plain_text(lowest)} (price_band)")
+    return 0
+
+
+cdef int check_waiting_band(OrderIntent intent, object band, object trigger_price, object rises,
+                            OrderBook book) except -1:
+    """From the trigger price, or from the mid when the trigger is met already."""
+    if band is None:
+        return 0
+    mid = mid_of(book)
+    is_met = trigger_price is None or (mid >= trigger_price if rises else mid <= trigger_price)
+    return check_price_band(intent, band, mid if is_met else trigger_price)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class RiskLimits:
@@ -493,6 +529,37 @@ cdef class RiskLimits:
         self.check_notional(intent, book)
         self.check_position(intent, position, open_quantity)
         self.check_count(intent, open_orders)
+
+    def check_conditional(self, OrderIntent intent not None, *, trigger_price=None, rises=None,
+                          position=None, open_quantity=0, open_orders=0, OrderBook book=None,
+                          int64_t now_ns=0, clock_error_ms=None):
+        """Raise IntentError when an order that waits for a price may not be placed.
+
+        intent: the order it becomes; one that takes what it gets (MARKET) with the price at which
+        it is expected to. trigger_price: at which it becomes one, None: at the market's. rises:
+        whether it waits for a price at or above that. price_band is measured from there, and from
+        the mid of the LIVE book when it would trigger at once. open_orders: what is open and what
+        waits, held to max_open_orders alone: the contract's number is for limit orders. The rest
+        as in check(); self-cross is not looked at, for what will rest then is not known.
+        """
+        self.check_clock(clock_error_ms)
+        if not intent.is_opening:
+            return
+        self.check_leverage(intent)
+        self.check_book(intent, book, now_ns)
+        if intent.type not in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
+            check_waiting_band(intent, limit_for(self.price_band, intent.contract.symbol),
+                               trigger_price, rises, book)
+        self.check_notional(intent, book)
+        self.check_position(intent, position, open_quantity)
+        limit = limit_for(self.max_open_orders, intent.contract.symbol)
+        if limit is not None and open_orders >= limit:
+            raise IntentError("open_orders", open_orders + 1,
+                              f"at most {plain_text(limit)} (max_open_orders)")
+
+    def check_exit(self, *, clock_error_ms=None):
+        """Raise IntentError when even an order that only reduces may not leave: the clock."""
+        self.check_clock(clock_error_ms)
 
     cdef int check_clock(self, object error_ms) except -1:
         if self.max_clock_error_ms is None:
@@ -571,23 +638,7 @@ cdef class RiskLimits:
             return 0
         if intent.type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
             return 0
-        bid = ask = None
-        if book is not None and book.state == LIVE:
-            bid, ask = book.best_bid, book.best_ask
-        if bid is None or ask is None:
-            raise IntentError("book", None if book is None else f"{book.symbol} state {book.state}",
-                              "a LIVE book with both sides: price_band needs one")
-        mid = _exact.divide(_exact.add(exact_decimal("price", bid), exact_decimal("price", ask)), 2)
-        if intent.side.is_buy:
-            highest = _exact.multiply(mid, _exact.add(1, band))
-            if intent.price > highest:
-                raise IntentError("price", plain_text(intent.price),
-                                  f"at most {plain_text(highest)} (price_band)")
-        else:
-            lowest = _exact.multiply(mid, _exact.subtract(1, band))
-            if intent.price < lowest:
-                raise IntentError("price", plain_text(intent.price),
-                                  f"at least {plain_text(lowest)} (price_band)")
+        check_price_band(intent, band, mid_of(book))
         return 0
 
     cdef int check_cross(self, OrderIntent intent, object own, OrderBook book) except -1:

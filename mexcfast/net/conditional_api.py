@@ -3,7 +3,7 @@
 The venue gives them no client order id. So an Unknown outcome is settled by what was asked for and
 when (net/conditional_doubts); until then an equal placement, or another change of the same order,
 is refused. Prices and quantities are checked against the contract where it is known; nothing is
-rounded.
+rounded. Placements are held to Orders.limits as the orders they would become.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 from mexcfast.conditional import PlanOrder, StopOrder, TrailingOrder
+from mexcfast.core.account import Kind
 from mexcfast.core.intent import (
     CANCEL_MAX,
+    OrderIntent,
     check_price,
     check_quantity,
     encode_body,
@@ -25,6 +27,7 @@ from mexcfast.core.throttle import Lane
 from mexcfast.errors import IntentError
 from mexcfast.net.conditional_doubts import ConditionalDoubts
 from mexcfast.net.executor import Executor
+from mexcfast.net.exposure import Promise
 from mexcfast.net.surface import Surface, serves, walk
 from mexcfast.types import (
     Accepted,
@@ -60,10 +63,11 @@ class _Conditional(Surface):
         self._doubts = doubts
 
     async def _change(self, name: str, members: Mapping[str, object] | list[Any], about: Subject,
-                      wait: bool | None, lane: Lane | None = None) -> Outcome:
+                      wait: bool | None, lane: Lane | None = None, promise: Promise | None = None
+                      ) -> Outcome:
         """One write; its doubts are settled when there is somebody to do it."""
         if self._doubts is not None:
-            return await self._doubts.write(name, members, about, wait, lane)
+            return await self._doubts.write(name, members, about, wait, lane, promise)
         return await self._executor.execute(name, encode_body(members), about, wait=wait, lane=lane)
 
     def _contract(self, symbol: str) -> Contract:
@@ -71,6 +75,26 @@ class _Conditional(Surface):
         if contract is None:
             raise IntentError("symbol", symbol, "a contract in Orders.contracts")
         return contract
+
+    def _held_to_limits(self, kind: Kind, symbol: str, side: Side, quantity: Number,
+                        price: Number | None, *, type: OrderType, open_type: OpenType,
+                        leverage: int | None, reduce_only: bool | None,
+                        position_mode: PositionMode | None,
+                        trigger_price: Number | None = None, rises: bool | None = None
+                        ) -> Promise | None:
+        """Check the order it would become against RiskLimits; what it would open."""
+        if self._doubts is None:
+            return None
+        contract = self._contract(symbol)
+        mode = self._doubts.position_mode if position_mode is None else PositionMode(position_mode)
+        reduces = bool(reduce_only) and (not side.is_open or mode == PositionMode.ONE_WAY)
+        intent = OrderIntent(
+            contract, side, quantity, price, type=type, open_type=open_type, leverage=leverage,
+            position_mode=mode if mode.is_known else None, reduce_only=reduces,
+            client_order_id="conditional")
+        trigger = None if trigger_price is None else check_price(contract, "trigger_price",
+                                                                 trigger_price)
+        return self._doubts.may_open(intent, kind, trigger, rises)
 
     def _price(self, symbol: str | None, field: str, value: Number | None) -> Decimal | None:
         """On the contract's tick; without a contract any number from 0."""
@@ -129,8 +153,13 @@ class PlanOrders(_Conditional):
             "stopLossPrice": self._price(symbol, "stop_loss_price", stop_loss_price),
             "takeProfitPrice": self._price(symbol, "take_profit_price", take_profit_price),
             "reduceOnly": reduce_only}
+        promise = self._held_to_limits(
+            Kind.PLAN, symbol, side, quantity, trigger_price if price is None else price,
+            type=type, open_type=open_type, leverage=leverage, reduce_only=reduce_only,
+            position_mode=position_mode, trigger_price=trigger_price,
+            rises=trigger_type == TriggerType.AT_OR_ABOVE)
         name = "plan_place" if version == 2 else "plan_place_v1"
-        return await self._change(name, members, Subject(symbol), wait)
+        return await self._change(name, members, Subject(symbol), wait, None, promise)
 
     @serves("plan_change_price")
     async def change_price(self, symbol: str, plan_id: int, trigger_price: Number,
@@ -228,7 +257,27 @@ class StopOrders(_Conditional):
             "takeProfitOrderPrice": self._price(symbol, "take_profit_limit", take_profit_limit),
             "stopLossType": None if stop_loss_limit is None else 1,
             "stopLossOrderPrice": self._price(symbol, "stop_loss_limit", stop_loss_limit)}
-        return await self._change("stop_place", members, Subject(symbol), wait)
+        promise = None
+        if self._doubts is not None:
+            self._doubts.may_exit()
+            for reverses, leg, amount in (
+                    (stop_loss_reverse, stop_loss_price, stop_loss_quantity),
+                    (take_profit_reverse, take_profit_price, take_profit_quantity)):
+                if reverses and leg is not None:
+                    found = self._reversal(position_id, leg, quantity if amount is None else amount)
+                    if promise is None or (found and found.quantity > promise.quantity):
+                        promise = found
+        return await self._change("stop_place", members, Subject(symbol), wait, None, promise)
+
+    def _reversal(self, position_id: int, price: Number, quantity: Number) -> Promise | None:
+        """A leg that turns the position around opens as much in the other direction (11.5)."""
+        assert self._doubts is not None
+        position = self._doubts.position(position_id)
+        side = Side.OPEN_SHORT if position.type == PositionType.LONG else Side.OPEN_LONG
+        return self._held_to_limits(
+            Kind.STOP, position.symbol, side, quantity, price, type=OrderType.MARKET,
+            open_type=position.open_type, leverage=position.leverage, reduce_only=None,
+            position_mode=None)
 
     @serves("stop_cancel")
     async def cancel(self, stop_ids: Iterable[int], *, wait: bool = True) -> Outcome:
@@ -334,9 +383,13 @@ class TrailingOrders(_Conditional):
             "activePrice": self._price(symbol, "active_price", active_price),
             "backType": int(back_type), "backValue": exact_decimal("back_value", back_value),
             "positionMode": int(position_mode), "reduceOnly": reduce_only}
+        promise = self._held_to_limits(
+            Kind.TRAILING, symbol, side, quantity, active_price, type=OrderType.MARKET,
+            open_type=open_type, leverage=leverage, reduce_only=reduce_only,
+            position_mode=position_mode)
         return await self._change(
             "track_place", members, Subject(symbol), wait,
-            Lane.OPEN if side.is_open and not reduce_only else Lane.REDUCE)
+            Lane.OPEN if side.is_open and not reduce_only else Lane.REDUCE, promise)
 
     @serves("track_cancel")
     async def cancel(self, symbol: str | None = None, track_id: int | None = None, *,

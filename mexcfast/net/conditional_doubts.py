@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mexcfast.core import conditional_proof as proof
+from mexcfast.core.account import Kind
 from mexcfast.core.conditional_proof import CANCELS, CHANGES, KINDS, PLACES, Seen
-from mexcfast.core.intent import encode_body
+from mexcfast.core.intent import OrderIntent, encode_body
 from mexcfast.core.journal import Entry
 from mexcfast.core.proof import CLOCK_SLACK_MS
 from mexcfast.core.rest import Subject
@@ -28,11 +30,14 @@ from mexcfast.errors import (
     OrderRejected,
 )
 from mexcfast.net.executor import Executor
+from mexcfast.net.exposure import Promise
 from mexcfast.net.resolver import Case, in_doubt
 from mexcfast.types import (
     Accepted,
     ConditionalState,
     Outcome,
+    Position,
+    PositionMode,
     Rejected,
     TrailingState,
     Unknown,
@@ -68,9 +73,11 @@ class ConditionalDoubts:
     # -- writing ---------------------------------------------------------------------------------
 
     async def write(self, route: str, members: Mapping[str, object] | list[Any], about: Subject,
-                    wait: bool | None, lane: Lane | None = None) -> Outcome:
+                    wait: bool | None, lane: Lane | None = None, promise: Promise | None = None
+                    ) -> Outcome:
         """Like Executor.execute; an outcome in doubt is on the list of Orders.unresolved.
 
+        promise: what the placement will open; it counts against the limits from now on.
         Raises NotReady before start() when there is a journal, and IntentError while the fate of
         an equal placement, or of an earlier change of the same order, is not proven: one more
         would make both unprovable.
@@ -89,18 +96,27 @@ class ConditionalDoubts:
                 self._orders.journal.send(sent)
             signed = sent
 
+        exposure = self._orders.exposure
+        if promise is not None:
+            exposure.promise(entry.name, promise)
         try:
             outcome = await self._executor.execute(route, body, about, wait=wait, lane=lane,
                                                    on_send=leaving)
-        except asyncio.CancelledError:
-            if signed is not None:
+        except BaseException as error:
+            if signed is None:
+                exposure.ended(entry.name, None)
+            elif isinstance(error, asyncio.CancelledError):
                 self._doubt(signed, ConnectionLost("the call was cancelled"))
             raise
         if signed is not None and in_doubt(outcome):
             assert not isinstance(outcome, Accepted)
             return self._doubt(signed, outcome.error)
-        if isinstance(outcome, Accepted) and route in PLACES and outcome.order_id is not None:
-            self._know(outcome.order_id)
+        exposure.ended(entry.name, outcome)
+        if isinstance(outcome, Accepted):
+            if route in PLACES and outcome.order_id is not None:
+                self._know(outcome.order_id)
+            elif route in CANCELS:
+                exposure.cancelled(proof.named(entry))
         if not isinstance(outcome, Unknown):
             self._orders.end(entry.name, outcome)
         return outcome
@@ -132,6 +148,38 @@ class ConditionalDoubts:
         self._known[order_id] = None
         if len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
+
+    def may_open(self, intent: OrderIntent, kind: Kind, trigger_price: Decimal | None = None,
+                 rises: bool | None = None) -> Promise | None:
+        """Hold an order that waits to the limits; what it will open, to be given to write().
+
+        Raises IntentError.
+        """
+        orders = self._orders
+        if orders.limits is not None:
+            orders.exposure.check_conditional(orders.limits, intent, orders.position_mode,
+                                              trigger_price, rises)
+        if not intent.is_opening:
+            return None
+        return Promise(kind, intent.symbol, intent.side, intent.quantity)
+
+    def may_exit(self) -> None:
+        """Hold what only reduces to the limits. Raises IntentError."""
+        if self._orders.limits is not None:
+            self._orders.exposure.check_exit(self._orders.limits)
+
+    @property
+    def position_mode(self) -> PositionMode:
+        """The account's, as far as it is known."""
+        return self._orders.position_mode
+
+    def position(self, position_id: int) -> Position:
+        """One the mirror holds; IntentError otherwise."""
+        position = self._orders.mirror.positions.get(position_id)
+        if position is None:
+            raise IntentError("position_id", position_id, "a position that was read: await "
+                              "Orders.start() first")
+        return position
 
     # -- settling --------------------------------------------------------------------------------
 
@@ -174,6 +222,7 @@ class ConditionalDoubts:
     def _settled(self, case: Case, outcome: Accepted | Rejected) -> None:
         if case.what not in KINDS:
             return
+        self._orders.exposure.ended(case.name, outcome)
         if case.what in PLACES and isinstance(outcome, Accepted) and outcome.order_id is not None:
             self._know(outcome.order_id)
         self._ended[id(case.unknown)] = case.unknown, outcome

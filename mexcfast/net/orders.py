@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from mexcfast.core.account import Differences, Kind, Mirror
+from mexcfast.core.account import Differences, Mirror
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.intent import (
     ClientOrderIds,
@@ -48,6 +48,7 @@ from mexcfast.errors import (
 from mexcfast.net.cancels import Canceller
 from mexcfast.net.conditional_doubts import ConditionalDoubts
 from mexcfast.net.executor import Executor, Queued
+from mexcfast.net.exposure import Exposure
 from mexcfast.net.journal import Journal
 from mexcfast.net.order_queries import OrderQueries
 from mexcfast.net.own import LiveOrder, OwnFeed
@@ -63,7 +64,6 @@ from mexcfast.types import (
     Outcome,
     Position,
     PositionMode,
-    PositionType,
     Rejected,
     Side,
     Unknown,
@@ -127,6 +127,7 @@ class Orders(OrderQueries):
         self.feed = OwnFeed(self.tracker, self.mirror, executor.clock.venue_ms,
                             self.reconciler.doubt)
         self.resolver = Resolver(executor, self.tracker, self._settled)
+        self.exposure = Exposure(self.tracker, self.mirror, executor.clock, book)
         #: where client.conditional writes, so that its doubts are settled with these
         self.conditional_doubts = ConditionalDoubts(executor, self)
         #: called with an own order after each of its changes, and with each settled doubt: of a
@@ -134,7 +135,6 @@ class Orders(OrderQueries):
         self.on_change: list[Callable[[LiveOrder], None]] = []
         self.on_settled: list[Done] = []
         self.is_ready = journal is None
-        self._book = book
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -389,44 +389,9 @@ class Orders(OrderQueries):
                                   "an id of no order that lives, lived or is waiting for its fate")
             self.tracker.forget(known)      # proven never to have been: the id is free
         if self.limits is not None:
-            self._check_limits(self.limits, intent)
+            self.exposure.check(self.limits, intent, self.position_mode)
         return cast(LiveOrder, self.tracker.expect(name, intent.symbol, intent.side,
                                                    intent.quantity, intent.price, intent.type))
-
-    def _check_limits(self, limits: RiskLimits, intent: OrderIntent) -> None:
-        adds_long = intent.side == Side.OPEN_LONG
-        own_bid: Decimal | None = None
-        own_ask: Decimal | None = None
-        waiting, count = Decimal(0), 0
-        for order in self.tracker.open_orders(intent.symbol):
-            count += 1
-            side, left = order.side, order.remaining_quantity
-            if side is None:
-                continue
-            if side == intent.side and left is not None:
-                waiting += left
-            if order.price is None or order.type in (OrderType.MARKET, OrderType.IOC,
-                                                     OrderType.FOK):
-                continue
-            if side.is_buy:
-                own_bid = order.price if own_bid is None else max(own_bid, order.price)
-            else:
-                own_ask = order.price if own_ask is None else min(own_ask, order.price)
-        position: Decimal | None = None
-        if self.mirror.knows(Kind.POSITION):
-            same, other = ((PositionType.LONG, PositionType.SHORT) if adds_long else
-                           (PositionType.SHORT, PositionType.LONG))
-            position = self._held(intent.symbol, same)
-            if self.position_mode == PositionMode.ONE_WAY:
-                position -= self._held(intent.symbol, other)
-        clock = self._executor.clock
-        limits.check(intent, position=position, open_quantity=waiting, open_orders=count,
-                     own_bid=own_bid, own_ask=own_ask, book=self._book(intent.symbol),
-                     now_ns=clock.wall_ns(), clock_error_ms=clock.error_ms)
-
-    def _held(self, symbol: str, type: PositionType) -> Decimal:
-        position = self.mirror.position(symbol, type)
-        return Decimal(0) if position is None else position.quantity
 
     async def _send(self, intent: OrderIntent, order: LiveOrder, wait: bool | None,
                     key: Hashable | None, max_age_ms: int | None, keep: bool,

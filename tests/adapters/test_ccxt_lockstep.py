@@ -59,8 +59,11 @@ def lockstep(steps: int) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     async def main() -> None:
-        async with Exchange(updates_per_second=0, merge_ms=0, levels=40, limits=False,
-                            symbols=(MARKET, ETH_MARKET), seed=11) as venue:
+        async with (
+            asyncio.timeout(300 + steps),
+            Exchange(updates_per_second=0, merge_ms=0, levels=40, limits=False,
+                     symbols=(MARKET, ETH_MARKET), seed=11) as venue,
+        ):
             # Stock begins a book at its 26th frame; to compare types and counts, so must ours.
             one = online(STOCK, venue)
             two = online(OURS, venue, options={"mexcfast": {"snapshotDelay": 25}})

@@ -419,5 +419,6 @@ def test_what_is_missing_is_named() -> None:
             "from mexcfast.errors import MissingExtra\n"
             "try:\n    import mexcfast.adapters.cryptofeed\n"
             "except MissingExtra as error:\n    assert error.extra == 'cryptofeed'; print(error)\n")
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True,
+                          timeout=120)
     assert "pip install 'mexcfast[cryptofeed]'" in done.stdout, done.stderr

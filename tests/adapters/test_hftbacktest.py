@@ -476,6 +476,7 @@ def test_what_is_missing_is_named(missing: str, extra: str, use: str) -> None:
             "from mexcfast.errors import MissingExtra\n"
             "try:\n    import mexcfast.adapters.hftbacktest as adapter\n    " + (use or "pass") +
             f"\nexcept MissingExtra as error:\n    assert error.extra == {extra!r}; print(error)\n")
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True,
+                          timeout=120)
     assert f"pip install 'mexcfast[{extra}]'" in done.stdout, done.stderr
     assert issubclass(MissingExtra, ImportError)

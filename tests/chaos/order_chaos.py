@@ -44,6 +44,7 @@ from mexcfast.sim.rest import NORMAL, PLACING
 BOT = Path(__file__).with_name("order_bot.py")
 RATE = 10               # book versions a second and contract
 PATIENCE_S = 240        # for the bot to start, settle and answer, on a machine under load
+SILENCE_S = 240         # the longest between two steps of a bot that may trade
 MOST_WAITING = 3        # rules for one path
 #: Head of an answer that never ends.
 TORN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n{\"succ"
@@ -199,8 +200,9 @@ class Chaos:
         self.resets.clear()
         self.venue.variations.private_delay_seconds = 0.0
         self.venue.updates_per_second = 0
-        while self.under_way:  # noqa: ASYNC110 - what hangs may be executed yet
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while self.under_way:  # noqa: ASYNC110 - what hangs may be executed yet
+                await asyncio.sleep(0.01)
 
     async def _mind_lag(self) -> None:
         while True:
@@ -284,8 +286,8 @@ class Chaos:
                 self.killing = None
             if child.returncode is None:
                 child.kill()
-            await asyncio.wait([listening])
-            listening.result()
+            async with asyncio.timeout(PATIENCE_S):
+                await listening
 
     async def _guide(self, child: asyncio.subprocess.Process, listening: asyncio.Task[None]
                      ) -> bool:
@@ -295,7 +297,7 @@ class Chaos:
             self.next_kill = None
             start_kill = asyncio.create_task(self._kill(kill.start_s))
             await asyncio.wait([listening, asyncio.create_task(self.started.wait())],
-                               return_when=asyncio.FIRST_COMPLETED)
+                               timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
             self.next_kill = type(kill)(kill.step, kill.delay_s, None)
             await start_kill
             if child.returncode is None:
@@ -316,8 +318,16 @@ class Chaos:
         self.venue.updates_per_second = RATE
         self._say(b"go")
         over = asyncio.create_task(self.over.wait())
-        await asyncio.wait([listening, over], return_when=asyncio.FIRST_COMPLETED)
+        step = -2
+        while not over.done() and not listening.done() and self.ledger.last_step != step:
+            step = self.ledger.last_step
+            await asyncio.wait([listening, over], timeout=SILENCE_S,
+                               return_when=asyncio.FIRST_COMPLETED)
+        stuck = not over.done() and not listening.done()
         over.cancel()
+        if stuck:
+            self.report.found.append(f"STUCK: the bot took no step for {SILENCE_S} s")
+            return False
         if self.over.is_set() and child.returncode is None and not listening.done():
             if self.killing is not None:
                 self.killing.cancel()

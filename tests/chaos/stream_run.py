@@ -49,6 +49,7 @@ BOUND = PING + PONG + 0.1 + PING
 STALL = 5.0                   # a loaded machine may stop this process for a while
 SAMPLE = 23                   # every so many-th LIVE book is compared level by level
 SETTLE = 25.0                 # seconds until all is well again
+LONGEST_LIFE = 240.0          # seconds; a life that hangs is a failure, not a run without end
 
 SETTINGS = mx.StreamSettings(
     ping_interval=PING, pong_deadline=PONG, handshake_timeout=1.0, acknowledge_timeout=0.4,
@@ -306,7 +307,8 @@ async def many(seeds: range, at_once: int, *, verbose: bool = False
     async def one(seed: int) -> None:
         async with gate:
             try:
-                plan, judge = await live(seed)
+                async with asyncio.timeout(LONGEST_LIFE):
+                    plan, judge = await live(seed)
                 wrong = judge.wrong
             except Exception as fault:
                 plan, wrong = Plan.of(seed), [f"{type(fault).__name__}: {fault}"]

@@ -61,6 +61,7 @@ async def settled(client: mx.Client) -> None:
 
 async def chaos(seconds: float, every: float, seed: int, frames: int) -> None:
     async with (
+        asyncio.timeout(120 + seconds),
         Exchange(seed=seed, symbols=SYMBOLS, updates_per_second=667, merge_ms=0) as venue,
         mx.Client(venue.rest_url) as client,
     ):

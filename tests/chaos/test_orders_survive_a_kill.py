@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import mexcfast as mx
+from children import DEADLINE_S
 from mexcfast.core.journal import Ledger, replay
 from mexcfast.core.rest import Endpoint
 from mexcfast.net.orders import Orders
@@ -26,9 +28,13 @@ async def killed(venue: Exchange, journal: Path, what: str, point: str, lane: st
         str(journal), what, point, lane, stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert child.stdout is not None
-    assert (await child.stdout.readline()).strip() == b"here"
-    child.send_signal(signal.SIGKILL)
-    await child.wait()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await child.stdout.readline()).strip() == b"here"
+    finally:
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL)
+        await asyncio.wait_for(child.wait(), DEADLINE_S)
 
 
 needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")

@@ -123,9 +123,12 @@ async def chaos(seed: int, count: int, tmp_path: Path, *, limits: bool = False,
                 workers: int = 8, rate: float = 0.12, push_delay_s: float = 0.0) -> str:
     print(f"seed {seed}, {count} orders")
     dice = random.Random(seed)
-    async with Exchange(seed=seed, symbols=SYMBOLS, limits=limits, updates_per_second=20,
-                        balance=100_000_000,
-                        variations=Variations(private_delay_seconds=push_delay_s)) as venue:
+    async with (
+        asyncio.timeout(240 + count / 2),
+        Exchange(seed=seed, symbols=SYMBOLS, limits=limits, updates_per_second=20,
+                 balance=100_000_000,
+                 variations=Variations(private_delay_seconds=push_delay_s)) as venue,
+    ):
         endpoint = Endpoint.at(venue.rest_url, recv_window_s=1, timeout_ms=5000,
                                limits={} if limits else {"order_place": (10_000, 1),
                                                          "amend": (10_000, 1),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from children import deadline
+
 # -P: the package under test, not whatever lies in the current directory
 MEXCFAST = [sys.executable, "-P", "-m", "mexcfast.cli"]
 
@@ -74,17 +76,17 @@ def test_nothing_is_left_behind(how: signal.Signals) -> None:
     process = subprocess.Popen([*MEXCFAST, "demo", "--seconds", "30"], stdout=subprocess.PIPE,
                                text=True, env={**os.environ, "MARK": mark})
     assert process.stdout is not None
-    for line in process.stdout:
-        if "measuring" in line:
-            break
-    assert len(processes_marked(mark)) == 2
-    process.send_signal(how)
-    process.stdout.read()
-    code = process.wait(timeout=20)
+    with deadline(process):
+        for line in process.stdout:
+            if "measuring" in line:
+                break
+        assert len(processes_marked(mark)) == 2
+        process.send_signal(how)
+        code = process.wait()
     process.stdout.close()
     assert code == (130 if how is signal.SIGINT else -signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while processes_marked(mark) and time.monotonic() < deadline:
+    ends = time.monotonic() + 30
+    while processes_marked(mark) and time.monotonic() < ends:
         time.sleep(0.02)
     assert not processes_marked(mark)
 
@@ -117,11 +119,12 @@ def test_sim_prints_its_addresses_and_ends_on_sigterm() -> None:
     process = subprocess.Popen([*MEXCFAST, "sim", "--port", "0", "--json"], stdout=subprocess.PIPE,
                                text=True)
     assert process.stdout is not None
-    told = json.loads(process.stdout.readline())
-    assert told["rest_url"].startswith("http://127.0.0.1:") and told["ws_url"].endswith("/edge")
-    process.terminate()
+    with deadline(process):
+        told = json.loads(process.stdout.readline())
+        process.terminate()
+        assert process.wait() == 0
     process.stdout.close()
-    assert process.wait(timeout=10) == 0
+    assert told["rest_url"].startswith("http://127.0.0.1:") and told["ws_url"].endswith("/edge")
 
 
 def test_a_missing_extra_is_named() -> None:

@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from children import DEADLINE_S, deadline, lines_until
 from mexcfast.cli.sim import ccxt_addresses
 from mexcfast.sim import Exchange
 
@@ -31,19 +32,33 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen([*MEXCFAST, *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        yield process
+        with deadline(process):
+            yield process
+            process.terminate()
+            assert process.wait() == 0
     finally:
-        process.terminate()
+        process.kill()
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
+        process.wait()
+
+
+@asynccontextmanager
+async def ending(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """It ends well when the block does; both in a bounded time."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            yield
+            process.terminate()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await asyncio.wait_for(process.wait(), DEADLINE_S)
 
 
 def test_sim_says_where_it_is_and_how_ccxt_finds_it() -> None:
     with command("sim", "--port", "0", "--symbols", "BTC_USDT,SOL_USDT") as process:
-        lines = []
-        while not lines or "Ctrl-C" not in lines[-1]:
-            lines.append(process.stdout.readline())
-        text = "".join(lines)
+        text = lines_until(process, "Ctrl-C")
     assert "BTC_USDT, SOL_USDT" in text and "on loopback" in text
     rest_url = re.search(r"REST +(http://127\.0\.0\.1:\d+)", text).group(1)
     assert f"mexcfast watch BTC_USDT --endpoint {rest_url}" in text
@@ -69,14 +84,11 @@ def test_paper_mirrors_another_endpoint() -> None:
             process = await asyncio.create_subprocess_exec(
                 *MEXCFAST, "paper", SYMBOL, "--endpoint", source.rest_url, "--port", "0",
                 "--balance", "77", "--json", stdout=asyncio.subprocess.PIPE)  # fmt: skip
-            try:
+            async with ending(process):
                 told = json.loads(await process.stdout.readline())
                 assert told["symbols"] == [SYMBOL]
                 async with aiohttp.ClientSession() as http:
                     await mirrored(http, told["rest_url"], source)
-            finally:
-                process.terminate()
-                assert await process.wait() == 0
 
     asyncio.run(main())
 
@@ -91,10 +103,12 @@ def test_paper_orders_rest_in_the_other_markets_queue(tmp_path: Path) -> None:
                 *MEXCFAST, "paper", SYMBOL, "--endpoint", source.rest_url, "--port", "0",
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
-            try:
+            async with ending(process):
                 text = ""
                 while "Ctrl-C" not in text:
-                    text += (await process.stdout.readline()).decode()
+                    line = await process.stdout.readline()
+                    assert line, text + (await process.stderr.read()).decode()
+                    text += line.decode()
                 assert f"a mirror of {source.rest_url}," in text
                 rest_url = re.search(r"REST +(http://127\.0\.0\.1:\d+)", text).group(1)
                 key, secret = re.search(r"KEY=(\S+) MEXC_API_SECRET=(\S+)", text).groups()
@@ -102,9 +116,6 @@ def test_paper_orders_rest_in_the_other_markets_queue(tmp_path: Path) -> None:
                 assert told.decode().strip() == "1 of 1 books are live"
                 async with aiohttp.ClientSession() as http:
                     await queue_up(http, rest_url, (key, secret), source)
-            finally:
-                process.terminate()
-                assert await process.wait() == 0
 
     asyncio.run(main())
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from children import deadline
+
 MEXCFAST = [sys.executable, "-P", "-m", "mexcfast.cli"]
 
 
@@ -28,16 +30,15 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
                                text=True)
     assert process.stdout is not None and process.stderr is not None
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        live = {name for name in ("BTC_USDT LIVE", "ETH_USDT LIVE") if name in "".join(lines)}
-        if len(live) == 2 and sum(" lost" in each for each in lines) >= 2:
-            break
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.stdout.read(), process.stderr.read()
-    process.stdout.close()
-    process.stderr.close()
-    assert process.wait(timeout=30) == 0, errors
+    with deadline(process):
+        for line in process.stdout:
+            lines.append(line)
+            live = {name for name in ("BTC_USDT LIVE", "ETH_USDT LIVE") if name in "".join(lines)}
+            if len(live) == 2 and sum(" lost" in each for each in lines) >= 2:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate()
+    assert process.returncode == 0, errors
     assert not errors and "\x1b" not in "".join(lines)
     assert " 0 lost" in rest and f"mexcfast replay {path}" in rest
     return path

@@ -8,10 +8,11 @@ import pty
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
+
+from children import deadline
 
 MEXCFAST = [sys.executable, "-P", "-m", "mexcfast.cli"]
 
@@ -21,10 +22,13 @@ def venue() -> Iterator[dict[str, str]]:
     process = subprocess.Popen([*MEXCFAST, "sim", "--port", "0", "--json", "--rate", "20"],
                                stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    yield json.loads(process.stdout.readline())
-    process.terminate()
+    with deadline(process):
+        told = json.loads(process.stdout.readline())
+    yield told
+    with deadline(process):
+        process.terminate()
+        assert process.wait() == 0
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
 
 
 def environment(venue: dict[str, str]) -> dict[str, str]:
@@ -108,13 +112,15 @@ def test_a_person_is_asked(venue: dict[str, str], answer: str, code: int) -> Non
         env=environment(venue))
     os.close(theirs)
     seen = b""
-    ends = time.monotonic() + 60
-    while b"Send it? [y/N]" not in seen and time.monotonic() < ends:
-        if select.select([ours], [], [], 1)[0]:
-            seen += os.read(ours, 4096)
-    assert b"worth about" in seen and b"Send it? [y/N]" in seen
-    os.write(ours, answer.encode())
-    assert process.wait(timeout=60) == code
+    with deadline(process):
+        while b"Send it? [y/N]" not in seen:
+            if select.select([ours], [], [], 1)[0]:
+                seen += os.read(ours, 4096)
+            else:
+                assert process.poll() is None, seen
+        assert b"worth about" in seen
+        os.write(ours, answer.encode())
+        assert process.wait() == code
     os.close(ours)
     assert len(asked(venue, "orders", "SOL_USDT")["limit"]) == before + (code == 0)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from children import deadline, lines_until
+
 pytestmark = [
     pytest.mark.client("ccxt"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of its own vendored code
@@ -28,16 +30,14 @@ def printed() -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        text = ""
-        while "Ctrl-C" not in text:
-            line = process.stdout.readline()
-            assert line, text
-            text += line
+        with deadline(process):
+            text = lines_until(process, "Ctrl-C")
         yield re.search(r"^  ccxt +(.*?\}\))$", text, re.M | re.S).group(1)
     finally:
-        process.terminate()
+        with deadline(process):
+            process.terminate()
+            assert process.wait() == 0
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
 
 
 async def trade(client: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,13 +21,35 @@ pytestmark = [
 SYMBOL = "BTC_USDT"
 
 
+async def blocking(script: Callable[[Exchange, Any], None], venue: Exchange) -> None:
+    """The script in a thread that nobody joins: one that hangs cannot keep the loop."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error else done.set_result(None)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            script(venue, loop)
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):            # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    await done
+
+
 def play(script: Callable[[Exchange, Any], None], *, lenient: bool = False) -> None:
     """Its calls block, hence a thread of its own beside the exchange."""
 
     async def main() -> None:
         async with Exchange(levels=30, updates_per_second=100, merge_ms=10, limits=False,
                             symbols=(SYMBOL,), lenient_auth=lenient) as venue:  # fmt: skip
-            await asyncio.wait_for(asyncio.to_thread(script, venue, asyncio.get_running_loop()), 30)
+            await asyncio.wait_for(blocking(script, venue), 60)
 
     asyncio.run(main())
 

@@ -88,7 +88,7 @@ def outside(tmp_path_factory):
     (place / "build.py").write_text(SETUP)
     root = Path(mexcfast.__file__).parents[1]
     done = subprocess.run([sys.executable, "build.py", str(root)], cwd=place, capture_output=True,
-                          text=True, env=os.environ | {"CFLAGS": "-O0"})
+                          text=True, timeout=600, env=os.environ | {"CFLAGS": "-O0"})
     assert done.returncode == 0, done.stderr
     built = next(place.glob("outside_strategy*.so"), None) or next(place.glob("*.pyd"))
     spec = importlib.util.spec_from_file_location("outside_strategy", built)
@@ -220,7 +220,8 @@ def test_another_abi_is_refused(outside):
         except ImportError as fault:
             print(fault)
     """)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          timeout=120)
     assert f"compiled against mexcfast ABI {ABI_NUMBER}, installed is {ABI_NUMBER + 1}" in (
         done.stdout), done.stderr
 

@@ -173,3 +173,78 @@ def test_position_agrees_with_arithmetic(held, waiting, quantity, limit):
         assert refused(limits, order, position=D(held), open_quantity=waiting)[0] == "position"
     else:
         limits.check(order, position=D(held), open_quantity=waiting)
+
+
+# -- orders that wait for a price ------------------------------------------------------------------
+
+def waiting_refused(limits, order, **more):
+    with pytest.raises(IntentError) as caught:
+        limits.check_conditional(order, **more)
+    return caught.value.field, caught.value.value, caught.value.allowed
+
+
+def test_a_conditional_order_is_held_to_every_limit_but_self_cross():
+    limits = RiskLimits(max_notional=84, max_position=30, max_leverage=20, max_open_orders=2,
+                        max_clock_error_ms=5)
+    well = {"position": D(12), "open_quantity": D(8), "open_orders": 1, "clock_error_ms": 5}
+    limits.check_conditional(intent(), **well)
+    assert waiting_refused(limits, intent(price="84000.1"), **well)[0] == "notional"
+    assert waiting_refused(limits, intent(), **well | {"open_quantity": D(9)}) == (
+        "position", "31", "at most 30 contracts (max_position)")
+    assert waiting_refused(limits, intent(), **well | {"position": None})[0] == "position"
+    assert waiting_refused(limits, intent(), **well | {"open_orders": 2}) == (
+        "open_orders", 3, "at most 2 (max_open_orders)")
+    assert waiting_refused(RiskLimits(max_leverage=19), intent()) == (
+        "leverage", 20, "at most 19 (max_leverage)")
+    for error_ms in (6, None):
+        assert waiting_refused(limits, intent(), **well | {"clock_error_ms": error_ms})[0] == (
+            "clock_error_ms")
+    old = RiskLimits(max_book_age_ms=5)
+    assert waiting_refused(old, intent(), book=book(6), now_ns=NOW)[0] == "book"
+    RiskLimits().check_conditional(intent(), open_orders=10**6)      # the contract's own number
+
+
+def test_a_conditional_exit_is_held_to_the_clock():
+    limits = RiskLimits(max_notional=0, max_position=0, max_leverage=0, max_open_orders=0,
+                        max_clock_error_ms=5, max_book_age_ms=0, price_band=0)
+    limits.check_conditional(intent(Side.CLOSE_LONG), clock_error_ms=5)
+    limits.check_exit(clock_error_ms=5)
+    for check in (limits.check_exit, lambda **more: limits.check_conditional(
+            intent(Side.CLOSE_LONG), **more)):
+        with pytest.raises(IntentError, match="clock_error_ms"):
+            check(clock_error_ms=6)
+
+
+@pytest.mark.parametrize(("side", "price", "trigger", "rises", "allowed"), [
+    # best bid 84000, best ask 84010.5: the mid is 84005.25
+    (Side.OPEN_LONG, "80800", "80000", False, True),
+    (Side.OPEN_LONG, "80800.1", "80000", False, False),
+    (Side.OPEN_LONG, "90900", "90000", True, True),             # above the mid, and far from it
+    (Side.OPEN_LONG, "90900.1", "90000", True, False),
+    (Side.OPEN_LONG, "84845.3", "84005.2", True, True),         # met already: from the mid
+    (Side.OPEN_LONG, "84845.4", "84005.2", True, False),
+    (Side.OPEN_LONG, "84845.4", "90000", False, False),
+    (Side.OPEN_LONG, "84845.4", None, None, False),
+    (Side.OPEN_SHORT, "89100", "90000", True, True),
+    (Side.OPEN_SHORT, "89099.9", "90000", True, False),
+    (Side.OPEN_SHORT, "79200", "80000", False, True),
+    (Side.OPEN_SHORT, "83165.1", "80000", True, False),
+    (Side.OPEN_SHORT, "83165.2", "80000", True, True),
+])
+def test_the_band_of_a_conditional_order(side, price, trigger, rises, allowed):
+    limits, order = RiskLimits(price_band="0.01"), intent(side, price=price)
+    more = {"trigger_price": None if trigger is None else D(trigger), "rises": rises,
+            "book": book()}
+    if allowed:
+        limits.check_conditional(order, **more)
+    else:
+        field, value, says = waiting_refused(limits, order, **more)
+        assert (field, value) == ("price", price) and says.endswith("(price_band)")
+
+
+def test_the_band_of_a_conditional_order_needs_a_book():
+    limits = RiskLimits(price_band="0.01")
+    for known in (None, book(live=False)):
+        assert waiting_refused(limits, intent(), trigger_price=D(80000), rises=True,
+                               book=known)[0] == "book"
+    limits.check_conditional(intent(type=OrderType.MARKET), trigger_price=D(80000))

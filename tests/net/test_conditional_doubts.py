@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import mexcfast as mx
+from children import DEADLINE_S
 from mexcfast.core.journal import replay
 from mexcfast.core.rest import Endpoint
 from mexcfast.sim import Exchange
@@ -312,9 +313,13 @@ def test_kill_9(tmp_path, kind, point):
                 str(path), kind, point, stdout=asyncio.subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
             assert child.stdout is not None
-            assert (await child.stdout.readline()).strip() == b"here"
-            child.send_signal(signal.SIGKILL)
-            await child.wait()
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    assert (await child.stdout.readline()).strip() == b"here"
+            finally:
+                with suppress(ProcessLookupError):
+                    child.send_signal(signal.SIGKILL)
+                await asyncio.wait_for(child.wait(), DEADLINE_S)
             left = replay(path.read_bytes())[0].unsettled
             assert [entry.what for entry in left.values()] == [
                 {"plan": "plan_place", "stop": "stop_place", "trailing": "track_place"}[kind]]

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from children import deadline
 from mexcfast.core.rest import ORDER_ENTRY, Endpoint, Subject, find
 from mexcfast.core.sign import Signer
 from mexcfast.errors import ConfigError, ConnectFailed, ConnectionLost
@@ -371,7 +372,8 @@ class BlockingServer:
                 data += piece
             self.requests.append(data)
             peer.sendall(OK)
-            self.go.acquire()
+            if not self.go.acquire(timeout=60):
+                return
             if self.end == "early":
                 peer.sendall(b"HTTP/1.1 408 Request Timeout\r\n")
             elif self.end == "half":
@@ -404,7 +406,7 @@ def test_a_connection_that_ended_while_idle_costs_no_doubt(end, loop_factory):
                 assert isinstance(await place(executor), Accepted)
                 assert len(server.requests) == count
                 server.go.release()
-                server.done.acquire()       # without a turn of our loop
+                assert server.done.acquire(timeout=60)      # without a turn of our loop
         server.finish()
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -423,7 +425,7 @@ def test_the_kernel_refuses_what_the_peer_has_reset(end):
             assert isinstance(await place(executor), Accepted)
             (connection,) = executor._lanes._open
             server.go.release()
-            server.done.acquire()
+            assert server.done.acquire(timeout=60)
             if end == "reset":
                 with pytest.raises(NotSent):
                     connection.send(b"x")
@@ -556,7 +558,8 @@ sys.stdin.read()
                              stdout=subprocess.PIPE, text=True)
 
     async def main():
-        port = int(child.stdout.readline())
+        with deadline(child):
+            port = int(child.stdout.readline())
         endpoint = Endpoint.at(f"http://127.0.0.1:{port}", warm_connections=0)
         async with asyncio.timeout(60), Executor(endpoint, Signer(KEY, SECRET)) as executor:
             task = asyncio.create_task(place(executor))

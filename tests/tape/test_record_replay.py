@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import mexcfast as mx
+from children import deadline
 from mexcfast import topics
 from mexcfast.core.depth import OrderBook, State
 from mexcfast.core.tap import Kind
@@ -459,13 +460,14 @@ def test_killed_at_any_moment_the_tape_reads_up_to_the_last_block(tmp_path: Path
                                stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     reached = 0
-    for line in process.stdout:
-        reached = int(line)
-        if reached > 3000 + 4000 * seed:
-            break
-    process.send_signal(signal.SIGKILL)
+    with deadline(process):
+        for line in process.stdout:
+            reached = int(line)
+            if reached > 3000 + 4000 * seed:
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     process.stdout.close()
-    process.wait(timeout=20)
     replay = mx.Replay(tmp_path)
     again = Log()
     replay.subscribe(again, topics.depth(BTC))

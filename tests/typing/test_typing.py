@@ -35,7 +35,7 @@ def run(*command: str, tmp: Path) -> subprocess.CompletedProcess[str]:
                         "MYPY_CACHE_DIR": str(tmp)}
     # not from the checkout: its mexcfast holds no compiled module
     return subprocess.run([sys.executable, "-P", "-m", *command], cwd=tmp, capture_output=True,
-                          text=True, env=env)
+                          text=True, env=env, timeout=900)
 
 
 @pytest.fixture(scope="module")
