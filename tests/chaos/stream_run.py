@@ -13,6 +13,10 @@ Held at every moment (the numbers are the scaled settings' own):
     no trade is told twice; one that is missing was covered by a reported loss
     the exchange had no rule to enforce: no 510, nobody closed for messages, pings or age
 and when the faults end: every book LIVE and equal, and after close() no task or descriptor left.
+
+Exchange, client and judge share one loop. A life that went wrong while this process came to run
+nothing for STALLED seconds says nothing about the client; it is lived again, alone, and what comes
+of its last try counts however the machine behaved. The sums say how many there were ("again").
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -49,6 +53,8 @@ BOUND = PING + PONG + 0.1 + PING
 STALL = 5.0                   # a loaded machine may stop this process for a while
 SAMPLE = 23                   # every so many-th LIVE book is compared level by level
 SETTLE = 25.0                 # seconds until all is well again
+STALLED = PING / 2            # seconds
+TRIES = 3
 LONGEST_LIFE = 240.0          # seconds; a life that hangs is a failure, not a run without end
 
 SETTINGS = mx.StreamSettings(
@@ -297,6 +303,26 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@asynccontextmanager
+async def stalls() -> AsyncIterator[Callable[[], float]]:
+    """Call what this gives for the longest time so far, in seconds, that the loop stood still."""
+    worst = 0.0
+
+    async def measure() -> None:
+        nonlocal worst
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK)
+            worst = max(worst, time.monotonic() - before - TICK)
+
+    measuring = asyncio.create_task(measure())
+    try:
+        yield lambda: worst
+    finally:
+        measuring.cancel()
+        await asyncio.wait([measuring])
+
+
 async def many(seeds: range, at_once: int, *, verbose: bool = False
                ) -> tuple[list[str], Counter[str]]:
     """Run plans side by side; failures as text, and what happened in all of them."""
@@ -304,30 +330,37 @@ async def many(seeds: range, at_once: int, *, verbose: bool = False
     failures: list[str] = []
     sums: Counter[str] = Counter()
 
-    async def one(seed: int) -> None:
-        async with gate:
+    async def one(seed: int, is_last: bool) -> int | None:
+        """The seed, if it wants another try."""
+        async with gate, stalls() as stalled:
             try:
                 async with asyncio.timeout(LONGEST_LIFE):
                     plan, judge = await live(seed)
                 wrong = judge.wrong
             except Exception as fault:
-                plan, wrong = Plan.of(seed), [f"{type(fault).__name__}: {fault}"]
+                plan, wrong, judge = Plan.of(seed), [f"{type(fault).__name__}: {fault}"], None
                 if verbose:
                     logging.exception("seed %d", seed)
-            else:
-                sums.update(frames=judge.frames, compared=judge.compared,
-                            trades=sum(map(len, judge.trades.values())), lives=1)
-                sums.update(judge.events)
-            if wrong:
-                failures.append(f"seed {seed}, {plan}: {len(wrong)} wrong, first: {wrong[0]}")
-                if verbose:
-                    print(*wrong[:20], sep="\n")
+        if wrong and stalled() >= STALLED and not is_last:
+            sums["again"] += 1
+            return seed
+        if judge is not None:
+            sums.update(frames=judge.frames, compared=judge.compared,
+                        trades=sum(map(len, judge.trades.values())), lives=1)
+            sums.update(judge.events)
+        if wrong:
+            failures.append(f"seed {seed}, {plan}: {len(wrong)} wrong, first: {wrong[0]}")
+            if verbose:
+                print(*wrong[:20], sep="\n")
+        return None
 
     loop = asyncio.get_running_loop()
     with scaled_pauses():
         await live(0)                                # what a process opens once is open now
         before = (len(asyncio.all_tasks(loop)), descriptors())
-        await asyncio.gather(*(one(seed) for seed in seeds))
+        again = await asyncio.gather(*(one(seed, TRIES == 1) for seed in seeds))
+        for attempt in range(2, TRIES + 1):
+            again = [await one(seed, attempt == TRIES) for seed in again if seed is not None]
     for _ in range(100):                             # sockets close a turn of the loop later
         after = (len(asyncio.all_tasks(loop)), descriptors())
         if after[0] <= before[0] and after[1] <= before[1]:
