@@ -18,6 +18,7 @@ from mexcfast.sim import Exchange
 EVERY_PAIR = range(1, len(PHASES) * len(KINDS) + 1)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed .socket:ResourceWarning")     # aiohttp's, see many()
 def test_every_fault_at_every_phase() -> None:
     assert {(Plan.of(seed).phase, Plan.of(seed).kind) for seed in EVERY_PAIR} == {
         (phase, kind) for phase in PHASES for kind in KINDS}
