@@ -363,9 +363,11 @@ async def many(seeds: range, at_once: int, *, verbose: bool = False
         again = await asyncio.gather(*(one(seed, TRIES == 1) for seed in seeds))
         for attempt in range(2, TRIES + 1):
             again = [await one(seed, attempt == TRIES) for seed in again if seed is not None]
-        with warnings.catch_warnings():              # aiohttp leaves the socket of a request that is
-            warnings.simplefilter("ignore", ResourceWarning)    # cancelled while it connects to the
-            gc.collect()                                        # collector, which closes it
+        with warnings.catch_warnings():
+            # aiohttp leaves the socket of a request that is cancelled while it connects to the
+            # collector, which closes it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     for _ in range(100):                             # sockets close a turn of the loop later
         after = (len(asyncio.all_tasks(loop)), descriptors())
         if after[0] <= before[0] and after[1] <= before[1]:
