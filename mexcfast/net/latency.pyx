@@ -13,12 +13,13 @@ cdef class LatencyMeter(Listener):
     """A listener that only measures; subscribe it last, after those whose delay shall count.
 
     offset_ns: the venue's clock minus ours, for venue_to_wire; Client.metrics keeps it up to date.
-    The venue stamps to the millisecond: below that venue_to_wire says nothing.
+    knows_offset: False while nobody knows it; then venue_to_wire counts nothing. The venue stamps to the millisecond: below that venue_to_wire says nothing.
     """
 
     def __cinit__(self):
         self.venue_to_wire = Histogram()
         self.wire_to_callback = Histogram()
+        self.knows_offset = True
 
     cpdef on_book(self, OrderBook book):
         self._measure(book.ts_venue_ms, book.ts_recv_ns)
@@ -32,6 +33,6 @@ cdef class LatencyMeter(Listener):
             return 0                 # a snapshot over REST
         clock_gettime(CLOCK_REALTIME, &now)
         self.wire_to_callback.add(<int64_t>now.tv_sec * 1000000000 + now.tv_nsec - ts_recv_ns)
-        if ts_venue_ms > 0:
+        if ts_venue_ms > 0 and self.knows_offset:
             self.venue_to_wire.add(ts_recv_ns + self.offset_ns - ts_venue_ms * 1000000)
         return 0
