@@ -30,7 +30,7 @@ def family(row: Row, reader: Reader) -> Metric:
         buckets = HistogramMetricFamily(row.name, row.help, labels=row.labels)
         for labels, value in row.read(reader):
             assert isinstance(value, Buckets)
-            cells = [(f"{bound:g}", float(count)) for bound, count in value.cumulative]
+            cells = [(f"{bound:.10g}", float(count)) for bound, count in value.cumulative]
             buckets.add_metric(labels, [*cells, ("+Inf", float(value.count))], value.sum_s)
         return buckets
     made = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
