@@ -22,7 +22,10 @@ from mexcfast.metrics.table import Reader
 from mexcfast.metrics.taps import Taps
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
     from mexcfast.metrics.exposition import Collector
+    from mexcfast.metrics.otel import Bridge
 
 log = logging.getLogger("mexcfast.metrics")
 
@@ -46,6 +49,7 @@ class Metrics:
         self._server: MetricsServer | None = None
         self._clock: asyncio.Task[None] | None = None
         self._registries: tuple[Any, ...] = ()
+        self._bridges: list[Bridge] = []
 
     def __repr__(self) -> str:
         state = "on" if self.is_on else "off"
@@ -115,6 +119,19 @@ class Metrics:
         from mexcfast.metrics.exposition import Collector
 
         return Collector(self.reader)
+
+    def export_to(self, provider: MeterProvider, *, contracts: Iterable[str] = ()) -> None:
+        """start(), and an instrument a metric in this OpenTelemetry meter provider.
+
+        Instruments cannot be taken back: after close() they have no values until the next start().
+        Raises ConfigError for the same provider again, MissingExtra without the extra `otel`.
+        """
+        from mexcfast.metrics.otel import Bridge
+
+        if any(each.provider is provider for each in self._bridges):
+            raise ConfigError("provider has these metrics already; allowed: each provider once")
+        self.start(contracts=contracts)
+        self._bridges.append(Bridge(provider, lambda: self.reader if self.is_on else None))
 
     def exposition(self) -> bytes:
         """What a scrape would get now."""
