@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,7 @@ class Metrics:
             raise ConfigError(f"metrics are served at {self.url} already; allowed: close() first")
         was_on = self.is_on
         self._registries = tuple(registries)
-        server = self._server = MetricsServer(self._pieces, CONTENT_TYPE)
+        server = self._server = MetricsServer(self.pieces, CONTENT_TYPE)
         try:
             self.start(contracts=contracts)
             self.address = await server.start(host, port)
@@ -135,9 +135,10 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """What a scrape would get now."""
-        return b"".join(self._pieces())
+        return b"".join(self.pieces())
 
-    def _pieces(self) -> Any:
+    def pieces(self) -> Iterator[bytes]:
+        """The same, a metric at a time: each is read when it is taken."""
         from mexcfast.metrics.exposition import process_registry, texts
 
         return texts(self.collector(), (process_registry(), *self._registries))

@@ -107,7 +107,8 @@ class ConditionalDoubts:
             if signed is None:
                 exposure.ended(entry.name, None)
             elif isinstance(error, asyncio.CancelledError):
-                self._doubt(signed, ConnectionLost("the call was cancelled"))
+                self._orders.report(route, None, self._doubt(
+                    signed, ConnectionLost("the call was cancelled")))
             raise
         if signed is not None and in_doubt(outcome):
             assert not isinstance(outcome, Accepted)

@@ -511,8 +511,10 @@ class Orders(OrderQueries):
                                                    max_age_ms=max_age_ms, on_send=leaving)
         except asyncio.CancelledError:
             if entry is not None:
-                doubt(Unknown(ConnectionLost("the call was cancelled"), symbol, None, order_id,
-                              ts_sent_ms=entry.ts_sent_ms))
+                unknown = Unknown(ConnectionLost("the call was cancelled"), symbol, None, order_id,
+                                  ts_sent_ms=entry.ts_sent_ms)
+                doubt(unknown)
+                self.report("amend", None, unknown)
             raise
         if isinstance(outcome, Unknown):
             doubt(outcome)
