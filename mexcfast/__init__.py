@@ -27,6 +27,7 @@ _HOMES = {
     "Listener": "core.listener",
     "LiveOrder": "net.own",
     "MarketData": "client",
+    "Metrics": "metrics.hub",
     "Mirror": "core.account",
     "OpenType": "types",
     "OrderBook": "core.depth",

@@ -57,6 +57,7 @@ from mexcfast.errors import SymbolError as SymbolError
 from mexcfast.errors import TapeError as TapeError
 from mexcfast.errors import VenueError as VenueError
 from mexcfast.errors import VenueFault as VenueFault
+from mexcfast.metrics.hub import Metrics as Metrics
 from mexcfast.net.alerts import Alert as Alert
 from mexcfast.net.alerts import AlertLevel as AlertLevel
 from mexcfast.net.alerts import Webhook as Webhook

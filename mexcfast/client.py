@@ -53,6 +53,7 @@ from mexcfast.net.private import Channels, PrivateStream
 from mexcfast.net.reconcile import AccountSettings, Reconciler
 
 if TYPE_CHECKING:
+    from mexcfast.metrics.hub import Metrics
     from mexcfast.tape.recorder import Recorder
 
 KEY_VARIABLE = "MEXC_API_KEY"
@@ -306,6 +307,7 @@ class Client:
             kill_switch, Alerts(*alerts), "" if signer is None else fingerprint(signer.access_key))
         self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
         self._recorder: Recorder | None = None
+        self._metrics: Metrics | None = None
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -383,6 +385,8 @@ class Client:
         await self._close(goodbye=True)
 
     async def _close(self, *, goodbye: bool) -> None:
+        if self._metrics is not None:
+            await self._metrics.close()
         if self._heart is not None:
             heart, self._heart = self._heart, None
             await heart.close(goodbye=goodbye)
@@ -407,6 +411,21 @@ class Client:
         recorder.start(self._pool, self._executor, self.trader.stream)
         self._recorder = recorder
         return recorder
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counters and latencies for Prometheus and OpenTelemetry; off until started.
+
+            await client.metrics.serve(9464)
+        """
+        if self._metrics is None:
+            from mexcfast.metrics.hub import Metrics
+            from mexcfast.metrics.sources import Sources
+
+            self._metrics = Metrics(Sources(
+                self._pool, self._executor, self.orders, self.trader.stream, self.audit,
+                self.kill_switch, self.budget, lambda: self._heart, lambda: self._recorder))
+        return self._metrics
 
     async def _fetch(self, name: str, symbol: str) -> bytes:
         # depth without a limit: up to 1500 levels a side, 1000 would cut the tail off (10.1)

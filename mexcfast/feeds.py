@@ -36,6 +36,7 @@ class Streams(Protocol):
     """What feeds read from: net/pool.Pool, or a replay."""
 
     at_close: set[Callable[[], None]]     # called when no more will come
+    dropped: dict[str, int]               # by slow: what consumers have missed
 
     @property
     def books(self) -> Mapping[str, OrderBook]: ...
@@ -63,6 +64,16 @@ class _Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._failed: SlowConsumer | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._total: dict[str, int] = {}
+
+    def count_in(self, total: dict[str, int]) -> None:
+        """Add what is missed to everybody's."""
+        self._total = total
+
+    def miss(self, count: int) -> None:
+        """The consumer will not see so many."""
+        self.dropped += count
+        self._total[self.slow] = self._total.get(self.slow, 0) + count
 
     def put(self, item: T) -> None:
         if self._failed is not None or self.closed:
@@ -70,11 +81,12 @@ class _Mailbox(Generic[T]):
         if len(self._items) >= self.bound:
             if self.slow == "error":
                 self._failed = SlowConsumer(self.name, self.bound, len(self._items) + 1)
+                self.miss(len(self._items) + 1)
                 self._items.clear()
                 self.ring()
                 return
             self._items.popleft()
-            self.dropped += 1
+            self.miss(1)
         self._items.append(item)
         self.ring()
 
@@ -117,6 +129,8 @@ class FeedIterator(Generic[T]):
         self._thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
         self._at_close = streams.at_close if streams is not None else set()
+        if streams is not None:
+            box.count_in(streams.dropped)
         self._at_close.add(box.close)
         self._undo: Callable[[], None] | None = undo
 
@@ -255,11 +269,13 @@ class BookFeed:
                 return None
             behind, bell.changes = bell.changes, 0
             if limit is not None and behind > limit:
+                box.miss(behind)
                 raise SlowConsumer(box.name, limit, behind)
             if not book.is_live or book.version == seen:
                 return None
-            self._dropped += max(0, behind - 1)
-            box.dropped += max(0, behind - 1)
+            if behind > 1:
+                self._dropped += behind - 1
+                box.miss(behind - 1)
             seen = book.version
             return book
 

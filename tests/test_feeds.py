@@ -44,6 +44,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.at_close: set[Callable[[], None]] = set()
+        self.dropped: dict[str, int] = {}
         self.books = {BTC: mx.OrderBook(BTC)}
         self.listeners: list[mx.Listener] = []
         self.watchers: list[Callable[[Any], object]] = []

@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path.relative_to(ROOT) for path in (ROOT / "mexcfast").rglob("*")
-                 if path.suffix in (".py", ".pyx", ".pxd", ".pyi") or path.name == "py.typed")
+                 if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".json")
+                 or path.name == "py.typed")
 
 #: A strategy of somebody else's, compiled against the installed headers.
 OUTSIDE = """

@@ -16,6 +16,9 @@ from mexcfast.runtime import run
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Trade MEXC futures fast and safely; try it on the embedded exchange.")
 
+Metrics = Annotated[int | None, typer.Option(
+    "--metrics", min=0, max=65535, metavar="PORT",
+    help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes a free one.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")]
 
 
@@ -48,6 +51,7 @@ def watch(
     endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
+    metrics: Metrics = None,
 ) -> None:
     """Show live ladders of one or more contracts."""
     from mexcfast.cli.watch import watch as show
@@ -55,7 +59,7 @@ def watch(
     if sim and endpoint:
         _fail("--sim and --endpoint exclude each other")
     _finish(run(_quietly(show(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
-                              levels=levels))))
+                              levels=levels, metrics=metrics))))
 
 
 @app.command()
@@ -66,6 +70,7 @@ def record(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory for the files.")] =
     "tape",
+    metrics: Metrics = None,
 ) -> None:
     """Record books, trades, tickers and prices of contracts until Ctrl-C."""
     from mexcfast.cli.record import record as write
@@ -73,7 +78,7 @@ def record(
     if sim and endpoint:
         _fail("--sim and --endpoint exclude each other")
     _finish(run(_quietly(write(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
-                               output=output))))
+                               output=output, metrics=metrics))))
 
 
 @app.command()

@@ -46,7 +46,7 @@ def wanted_of(symbol: str) -> list[Topic]:
 
 
 async def record(symbols: Sequence[str], *, sim: bool, endpoint: str | None,
-                 seconds: float | None, output: str) -> int:
+                 seconds: float | None, output: str, metrics: int | None = None) -> int:
     """0 when everything that came is on the tape, 1 when something is missing."""
     wanted = [topic for symbol in dict.fromkeys(symbols) for topic in wanted_of(symbol)]
     done = asyncio.Event()
@@ -65,6 +65,9 @@ async def record(symbols: Sequence[str], *, sim: bool, endpoint: str | None,
         screen = stack.enter_context(Screen(
             f"{client.endpoint.ws_url} -> {Path(output)}   Ctrl-C ends", levels=1, lines=8))
         counter = _Counter(screen)
+        if metrics is not None:
+            await client.metrics.serve(metrics)
+            screen.say(f"metrics at {client.metrics.url}")
         client.subscribe(counter, wanted)
         began = told = time.monotonic()
 

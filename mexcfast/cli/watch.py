@@ -34,7 +34,7 @@ class _Watcher(mx.Listener):
 
 
 async def watch(symbols: Sequence[str], *, sim: bool, endpoint: str | None, seconds: float | None,
-                levels: int) -> int:
+                levels: int, metrics: int | None = None) -> int:
     """Show books until Ctrl-C or for some seconds; 0 when every book was LIVE at the end."""
     wanted = [topics.depth(symbol) for symbol in dict.fromkeys(symbols)]
     async with AsyncExitStack() as stack:
@@ -47,6 +47,9 @@ async def watch(symbols: Sequence[str], *, sim: bool, endpoint: str | None, seco
         screen = stack.enter_context(Screen(f"{client.endpoint.ws_url}   Ctrl-C ends",
                                             levels=levels, lines=5))
         watcher = _Watcher(screen)
+        if metrics is not None:
+            await client.metrics.serve(metrics, contracts=[topic.symbol for topic in wanted])
+            screen.say(f"metrics at {client.metrics.url}")
         client.subscribe(watcher, wanted)
         books = [client.market.books[topic.symbol] for topic in wanted]
         screen.books = books

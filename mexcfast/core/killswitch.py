@@ -198,6 +198,7 @@ class Switch:
         self.settings = settings or KillSwitchSettings()
         self.state = SwitchState.ARMED
         self.trip: Trip | None = None           # the first since the last reset
+        self.trips: dict[Trigger, int] = {}     # in this process
         self.account = ""                       # fingerprint of the key, never the key
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self._seen: dict[Trigger, deque[int]] = {}
@@ -223,6 +224,7 @@ class Switch:
         text = text[:REASON_MAX]
         if self.trip is None or before is SwitchState.SAFE:
             self.trip = Trip(trigger, text, now_ms)
+            self.trips[trigger] = self.trips.get(trigger, 0) + 1
             self.history.append({"ms": now_ms, "what": str(trigger), "text": text})
         return self.state is SwitchState.TRIPPED and before is not SwitchState.TRIPPED
 

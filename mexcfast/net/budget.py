@@ -48,6 +48,17 @@ class Budget:
                 self._executor.forecast(name).items()}
 
     @property
+    def groups(self) -> Mapping[str, tuple[int, Mapping[Lane, int]]]:
+        """Every group used so far: its free slots, and how many requests wait in each lane."""
+        return {group: (free, {lane: queued for lane, (queued, _) in lanes.items()})
+                for group, (free, lanes) in self._executor.groups().items()}
+
+    @property
+    def closings(self) -> Mapping[str, int]:
+        """How often the venue has closed something for us in this run, by what (see bans)."""
+        return self._executor.closings
+
+    @property
     def queue(self) -> tuple[Queued, ...]:
         """Everything that waits for a slot, in the order of leaving."""
         return self._executor.queue()

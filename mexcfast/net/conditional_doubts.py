@@ -99,6 +99,7 @@ class ConditionalDoubts:
         exposure = self._orders.exposure
         if promise is not None:
             exposure.promise(entry.name, promise)
+        began_ns = self._executor.clock.monotonic_ns()
         try:
             outcome = await self._executor.execute(route, body, about, wait=wait, lane=lane,
                                                    on_send=leaving)
@@ -106,11 +107,12 @@ class ConditionalDoubts:
             if signed is None:
                 exposure.ended(entry.name, None)
             elif isinstance(error, asyncio.CancelledError):
-                self._doubt(signed, ConnectionLost("the call was cancelled"))
+                self._orders.report(route, None, self._doubt(
+                    signed, ConnectionLost("the call was cancelled")))
             raise
         if signed is not None and in_doubt(outcome):
             assert not isinstance(outcome, Accepted)
-            return self._doubt(signed, outcome.error)
+            return self._orders.report(route, began_ns, self._doubt(signed, outcome.error))
         exposure.ended(entry.name, outcome)
         if isinstance(outcome, Accepted):
             if route in PLACES and outcome.order_id is not None:
@@ -119,7 +121,7 @@ class ConditionalDoubts:
                 exposure.cancelled(proof.named(entry))
         if not isinstance(outcome, Unknown):
             self._orders.end(entry.name, outcome)
-        return outcome
+        return self._orders.report(route, began_ns, outcome)
 
     def _check(self, entry: Entry) -> None:
         if not self._orders.is_ready:

@@ -215,6 +215,8 @@ class Executor:
         self.wait_for_budget = wait_for_budget
         self.read_tries = read_tries
         self.penalties = Penalties()
+        #: how often the venue has closed something for us, by what
+        self.closings: dict[str, int] = {}
         #: told of every pause the venue forces on us: (what, until in wall-clock ms)
         self.on_penalty: Callable[[str, int], None] | None = None
         #: asked before a write is queued and again before it leaves: why it must not, or None
@@ -275,6 +277,11 @@ class Executor:
         lanes = self._lane()
         if lanes is not None:
             await lanes.until_warm()
+
+    @property
+    def lane_idle(self) -> int | None:
+        """Warm connections that could take an order now; None without a lane."""
+        return None if self._lanes is None else self._lanes.idle
 
     def drop_queue(self) -> None:
         """What still waits for a slot ends with ConnectFailed, unsent."""
@@ -337,6 +344,12 @@ class Executor:
         """Everything that waits for a slot, group by group in the order of leaving."""
         return tuple(queued for budget in self._budgets.values() for queued in budget.queue())
 
+    def groups(self) -> dict[str, tuple[int, dict[Lane, tuple[int, int]]]]:
+        """Group -> free slots and forecast() of each group that was used."""
+        now_ns = self.clock.monotonic_ns()
+        return {group: (budget.schedule.window.free(now_ns), budget.schedule.forecast(now_ns))
+                for group, budget in self._budgets.items()}
+
     # -- penalties -------------------------------------------------------------------------------
 
     def restore_penalties(self, penalties: Mapping[str, int]) -> None:
@@ -389,6 +402,7 @@ class Executor:
             base_ms, cap_ms = PAUSES["opening"]
         else:
             return
+        self.closings[what] = self.closings.get(what, 0) + 1
         until_ms = self.penalties.note(what, self.clock.wall_ms(), base_ms, max(base_ms, cap_ms))
         log.warning("the venue closed %r for %d ms: %s", what, until_ms - self.clock.wall_ms(),
                     error)

@@ -57,6 +57,11 @@ class Journal:
         return f"<Journal {self.path} {len(self.ledger.unsettled)} unsettled>"
 
     @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._size
+
+    @property
     def is_open(self) -> bool:
         return self._fd is not None
 

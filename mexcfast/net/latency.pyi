@@ -3,6 +3,7 @@ from mexcfast.core.listener import Listener
 
 class LatencyMeter(Listener):
     offset_ns: int
+    knows_offset: bool
     @property
     def venue_to_wire(self) -> Histogram: ...
     @property

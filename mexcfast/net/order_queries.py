@@ -7,7 +7,16 @@ from typing import Literal, cast
 
 from mexcfast.core.intent import external_body
 from mexcfast.net.surface import Surface, serves, walk
-from mexcfast.types import Fill, Order, OrderCategory, OrderCounts, OrderState, Side
+from mexcfast.types import (
+    Balance,
+    Fill,
+    Order,
+    OrderCategory,
+    OrderCounts,
+    OrderState,
+    Position,
+    Side,
+)
 
 #: The same list under its other addresses, documented or withdrawn, should the venue move back.
 Spelling = Literal["list", "by symbol", "paged", "paged by symbol"]
@@ -123,3 +132,16 @@ class OrderQueries(Surface):
     async def counts(self) -> OrderCounts:
         """How many orders of each kind are open."""
         return cast(OrderCounts, await self._ask("open_order_counts"))
+
+    # -- the account, for those who need no more than this ---------------------------------------
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Every currency of the account; more in Client.account."""
+        balances: tuple[Balance, ...] = await self._executor.request("balances")
+        return balances
+
+    async def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
+        """Open positions; more in Client.positions."""
+        positions: tuple[Position, ...] = await self._executor.request(
+            "positions", params={"symbol": symbol})
+        return positions

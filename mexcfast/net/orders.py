@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from mexcfast.core.account import Differences, Mirror
 from mexcfast.core.depth import OrderBook
@@ -57,12 +57,10 @@ from mexcfast.net.resolver import Case, Resolver, in_doubt
 from mexcfast.net.surface import serves
 from mexcfast.types import (
     Accepted,
-    Balance,
     Contract,
     OpenType,
     OrderType,
     Outcome,
-    Position,
     PositionMode,
     Rejected,
     Side,
@@ -73,6 +71,7 @@ log = logging.getLogger("mexcfast.net")
 
 Number = int | str | float | Decimal
 Done = Callable[[Outcome], None]
+Result = TypeVar("Result", bound=Outcome)
 BATCH = 50
 CLOCK_EVERY_S = 60.0
 CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
@@ -134,6 +133,9 @@ class Orders(OrderQueries):
         #: create by client order id, of an amend or a cancel by the venue's id
         self.on_change: list[Callable[[LiveOrder], None]] = []
         self.on_settled: list[Done] = []
+        #: told of what was done, when it was asked for (monotonic; None: the call was broken off)
+        #: and what came of it, once an order
+        self.on_outcome: Callable[[str, int | None, Outcome], None] | None = None
         self.is_ready = journal is None
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
@@ -181,6 +183,11 @@ class Orders(OrderQueries):
             return
         if mode.is_known:
             self.position_mode = mode
+
+    @property
+    def keeps_clock(self) -> bool:
+        """Whether the venue's time is asked for now and then."""
+        return self._clock_task is not None
 
     async def _keep_clock(self) -> None:
         """What is known of the venue's time grows old: ask again."""
@@ -423,7 +430,16 @@ class Orders(OrderQueries):
         except (Exception, asyncio.CancelledError) as error:
             self._stopped(order, sent_ms, error)
             raise
-        return self._placed(outcome, sent_ms)
+        return self.report("create", began_ns, self._placed(outcome, sent_ms))
+
+    def report(self, what: str, began_ns: int | None, outcome: Result) -> Result:
+        """The outcome, and on_outcome is told of it."""
+        if self.on_outcome is not None:
+            try:
+                self.on_outcome(what, began_ns, outcome)
+            except Exception:       # it must not cost an order its outcome
+                log.exception("on_outcome raised")
+        return outcome
 
     def _placed(self, outcome: Outcome, sent_ms: int | None) -> Accepted | Rejected | Unknown:
         """What REST said of a create, after a look at what the stream has said already."""
@@ -445,8 +461,8 @@ class Orders(OrderQueries):
         name, symbol = order.client_order_id, order.symbol
         assert name is not None
         if sent_ms is not None:
-            self._doubt(Unknown(ConnectionLost("the call did not return"), symbol, name,
-                                ts_sent_ms=sent_ms))
+            self.report("create", None, self._doubt(Unknown(
+                ConnectionLost("the call did not return"), symbol, name, ts_sent_ms=sent_ms)))
             return
         why = error if isinstance(error, MexcfastError) else ConnectFailed("the call was cancelled")
         self.end(name, Rejected(why, symbol, name))
@@ -489,14 +505,16 @@ class Orders(OrderQueries):
         def doubt(unknown: Unknown) -> None:
             self.resolver.add(self.resolver.case(name, "amend", unknown, entry))
 
-        about = Subject(symbol, None, order_id)
+        about, began_ns = Subject(symbol, None, order_id), self._executor.clock.monotonic_ns()
         try:
             outcome = await self._executor.execute("amend", body, about, wait=wait, key=key,
                                                    max_age_ms=max_age_ms, on_send=leaving)
         except asyncio.CancelledError:
             if entry is not None:
-                doubt(Unknown(ConnectionLost("the call was cancelled"), symbol, None, order_id,
-                              ts_sent_ms=entry.ts_sent_ms))
+                unknown = Unknown(ConnectionLost("the call was cancelled"), symbol, None, order_id,
+                                  ts_sent_ms=entry.ts_sent_ms)
+                doubt(unknown)
+                self.report("amend", None, unknown)
             raise
         if isinstance(outcome, Unknown):
             doubt(outcome)
@@ -504,7 +522,7 @@ class Orders(OrderQueries):
             self.end(name, outcome)
             if entry is not None:
                 self._amended(entry, outcome)
-        return outcome
+        return self.report("amend", began_ns, outcome)
 
     def _amended(self, entry: Entry, outcome: Accepted | Rejected) -> None:
         order_id = entry.order_id
@@ -546,6 +564,7 @@ class Orders(OrderQueries):
             raise
         subjects = tuple(Subject(intent.symbol, intent.client_order_id) for intent in orders)
         sent_ms: int | None = None
+        began_ns = self._executor.clock.monotonic_ns()
 
         def leaving(ts_ms: int | None) -> None:
             nonlocal sent_ms
@@ -561,7 +580,7 @@ class Orders(OrderQueries):
             for order in expected:
                 self._stopped(order, sent_ms, error)
             raise
-        return tuple([self._placed(outcome, sent_ms)
+        return tuple([self.report("create", began_ns, self._placed(outcome, sent_ms))
                       for outcome in judge_items(whole, subjects)])
 
     @serves("submit")
@@ -586,8 +605,10 @@ class Orders(OrderQueries):
         subjects = [self._subject(item, symbol) for item in orders]
         if not subjects:
             raise IntentError("orders", "nothing", "at least one order")
+        began_ns = self._executor.clock.monotonic_ns()
         outcomes = await self._canceller.cancel(subjects, wait)
         for outcome in outcomes:
+            self.report("cancel", began_ns, outcome)
             if isinstance(outcome, Unknown):
                 self._doubt_cancel(outcome)
             elif isinstance(outcome, Rejected) and outcome.code in CANCEL_TOO_LATE:
@@ -629,21 +650,23 @@ class Orders(OrderQueries):
         """Cancel one order at once by client order id, not gathered with others."""
         body = encode_body([{"symbol": symbol,
                              "externalOid": check_client_order_id(client_order_id)}])
+        began_ns = self._executor.clock.monotonic_ns()
         whole = await self._executor.execute("cancel_external", body, wait=wait)
         outcome, = judge_items(whole, (Subject(symbol, client_order_id),))
         if isinstance(outcome, Unknown):
             self._doubt_cancel(outcome)
-        return outcome
+        return self.report("cancel", began_ns, outcome)
 
     @serves("cancel_all")
     async def cancel_all(self, symbol: str | None = None, *, wait: bool = True) -> Outcome:
         """Cancel every limit order of one contract, or of all."""
+        began_ns = self._executor.clock.monotonic_ns()
         outcome = await self._executor.execute("cancel_all", cancel_all_body(symbol),
                                                Subject(symbol), wait=wait)
         if isinstance(outcome, Unknown):
             name = f"cancel_all {symbol or ''}"
             self.resolver.add(self.resolver.case(name, "cancel_all", outcome))
-        return outcome
+        return self.report("cancel_all", began_ns, outcome)
 
     # -- the resolver ----------------------------------------------------------------------------
 
@@ -725,8 +748,7 @@ class Orders(OrderQueries):
         if case is not None and order.phase is not Phase.UNKNOWN and case.what == "create":
             told = self.resolver.heard(case)
             if told is not None:
-                self.resolver.remove(case.name)
-                self._settled(case, told)
+                self.resolver.finish(case, told)
         if order.report is None and isinstance(order.outcome, Accepted):
             self.reconciler.expect(order)
         if order.is_final and order.order_id is not None:
@@ -742,16 +764,3 @@ class Orders(OrderQueries):
             callback(what)
         except Exception:
             log.exception("a callback of Orders raised")
-
-    # -- the account, for those who need no more than this ---------------------------------------
-
-    async def balances(self) -> tuple[Balance, ...]:
-        """Every currency of the account; more in Client.account."""
-        balances: tuple[Balance, ...] = await self._executor.request("balances")
-        return balances
-
-    async def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
-        """Open positions; more in Client.positions."""
-        positions: tuple[Position, ...] = await self._executor.request(
-            "positions", params={"symbol": symbol})
-        return positions

@@ -39,6 +39,7 @@ from mexcfast.net.connection import Connection, ConnectionState, StreamSettings,
 from mexcfast.net.notices import Notices, Watcher, call
 from mexcfast.net.repair import BUDGETS, Fetch, Repairer
 from mexcfast.net.rotation import Rotator
+from mexcfast.net.tally import BookCounts, BookTally, PathTally, SocketTally
 from mexcfast.net.vitals import Vitals
 
 UNHEARD = "its stream has not spoken yet"
@@ -63,7 +64,10 @@ class Pool:
         self.refusals: dict[Topic | None, str] = {}
         self.recorder: Any = None                    # tape.Recorder while one is running
         self.at_close: set[Callable[[], None]] = set()   # feeds that end with the streams
+        #: what consumers of feeds have missed, by what their feed does when they are slow
+        self.dropped: dict[str, int] = {}
         self.notices = Notices()
+        self.sockets = SocketTally()
         self.repairer = Repairer(fetch, self, self.settings.repairs_at_once, budgets)
         self.vitals = Vitals(self)
         self.rotator = Rotator(self)
@@ -77,6 +81,11 @@ class Pool:
         # One arbiter a channel and contract that comes on several sockets, and each socket's path.
         self._arbiters: dict[tuple[str, str], Arbiter] = {}
         self._paths: dict[tuple[str, str], dict[Connection, int]] = {}
+        self._past_books = BookTally()
+        self._past_paths = PathTally()
+        # hear every topic, before and after everybody else, and keep none
+        self._first: tuple[Listener, ...] = ()
+        self._last: tuple[Listener, ...] = ()
         self._stream_class = stream_class
         self._gate = asyncio.Semaphore(self.settings.connects_at_once)
         self._closing: set[asyncio.Task[None]] = set()
@@ -112,13 +121,15 @@ class Pool:
         self.vitals.start()
         book = self._book_for(topic, priority)
         if book is not None and listener not in book.listeners:
-            book.listeners = [*book.listeners, listener]
+            keep = len(book.listeners) - len(self._last)
+            book.listeners = [*book.listeners[:keep], listener, *book.listeners[keep:]]
         listeners = self._listeners.setdefault(topic, [])
         if listener not in listeners:
             listeners.append(listener)
         if topic in self._homes:
             for home in self._homes[topic]:
                 home.reader.listen(topic.push, topic.symbol, listener)
+                self._seat(home, topic)
             return
         self._wanted[topic] = redundancy or self.settings.redundancy
         for _ in range(self._wanted[topic]):
@@ -150,6 +161,7 @@ class Pool:
         if book is not None:
             self.repairer.forget(book)
             book.stop()
+            self._past_books.gone(book)
             self._live_ns.pop(book, None)
             self._ranks.pop(book, None)
             del self.books[topic.symbol], self._depth_topics[topic.symbol]
@@ -160,6 +172,7 @@ class Pool:
         book = self.books.get(topic.symbol)
         if book is None:
             book = self.books[topic.symbol] = OrderBook(topic.symbol)
+            book.listeners = [*self._first, *self._last]
             self._depth_topics[topic.symbol] = topic
             self._live_ns[book] = time.monotonic_ns()
             self._order += 1
@@ -174,6 +187,11 @@ class Pool:
     def depth_topic(self, symbol: str) -> Topic | None:
         """The topic that keeps this contract's book; None when there is none."""
         return self._depth_topics.get(symbol)
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Everything that somebody wants."""
+        return tuple(self._homes)
 
     def homes_of(self, topic: Topic) -> tuple[Connection, ...]:
         """The sockets a topic lives on."""
@@ -229,6 +247,7 @@ class Pool:
         connection = Connection(f"public-{self._opened}", self.ws_url, self, self.settings,
                                 gate=self._gate, stream_class=self._stream_class)
         self.connections.append(connection)
+        self.sockets.adopt(connection)
         if self.recorder is not None:
             self.recorder.adopt(connection)
         connection.start()
@@ -267,6 +286,7 @@ class Pool:
             route.book = self.books[topic.symbol]
         for listener in self._listeners.get(topic, ()):
             reader.listen(topic.push, topic.symbol, listener)
+        self._seat(connection, topic)
         if len(homes) > 1:
             for home in homes:
                 self._arbitrate(home, topic)
@@ -282,6 +302,8 @@ class Pool:
             if not any(self._shares_pushes(connection, topic, other) and listener in some
                        for other, some in self._listeners.items()):
                 reader.forget(topic.push, topic.symbol, listener)
+        if not any(self._shares_pushes(connection, topic, other) for other in self._homes):
+            self._unseat(connection, topic)
         if topic.channel == "depth":
             route.book = None
         self._leave_arbiter(connection, topic)
@@ -305,10 +327,13 @@ class Pool:
                                   for other in self._homes):
             return
         if connection in paths:
-            arbiter.leave(paths.pop(connection))
+            path = paths.pop(connection)
+            self._past_paths.gone(path, arbiter.counts(path))
+            arbiter.leave(path)
             connection.reader.route(topic.symbol).arbitrate(topic.push, None)
         if len(paths) < 2:
-            for last in paths:
+            for last, path in paths.items():
+                self._past_paths.gone(path, arbiter.counts(path))
                 last.reader.route(topic.symbol).arbitrate(topic.push, None)
             del self._arbiters[key], self._paths[key]
 
@@ -323,12 +348,77 @@ class Pool:
             return {}
         return {each.name: arbiter.counts(path) for each, path in self._paths[key].items()}
 
+    def path_counts(self) -> dict[int, PathCounts]:
+        """What all redundant topics have counted, by path: the how-manieth socket of a topic it is.
+
+        A socket that takes another's place gets a number that is free. Never falls.
+        """
+        return self._past_paths.total(
+            (path, arbiter.counts(path)) for key, arbiter in self._arbiters.items()
+            for path in self._paths[key].values())
+
     def brought_the_same(self, topic: Topic, one: Connection, other: Connection) -> bool:
         """Whether both sockets have brought the same event of a topic."""
         counts = self.lateness(topic)
         if one.name not in counts or other.name not in counts or len(counts) > 2:
             return False
         return counts[one.name].copies > 0 or counts[other.name].copies > 0
+
+    # -- observing --------------------------------------------------------------------------------
+
+    def observe(self, first: Listener, last: Listener) -> Callable[[], None]:
+        """Let two listeners hear every topic there is and will be; returns what ends it.
+
+        first is called before everybody else, last after them. They keep no topic subscribed and
+        are told of no state of a book before they came.
+        """
+        self._first, self._last = (*self._first, first), (*self._last, last)
+        self._seat_all()
+
+        def end() -> None:
+            for home, topic in self._all_homes():
+                self._unseat(home, topic)
+            for book in self.books.values():
+                book.listeners = [each for each in book.listeners if each not in (first, last)]
+            self._first = tuple(each for each in self._first if each is not first)
+            self._last = tuple(each for each in self._last if each is not last)
+            self._seat_all()
+
+        return end
+
+    def _all_homes(self) -> list[tuple[Connection, Topic]]:
+        return [(home, topic) for topic, homes in self._homes.items() for home in homes]
+
+    def _seat_all(self) -> None:
+        for home, topic in self._all_homes():
+            self._seat(home, topic)
+        for book in self.books.values():
+            observers = (*self._first, *self._last)
+            book.listeners = [*self._first, *(each for each in book.listeners
+                                              if each not in observers), *self._last]
+
+    def _seat(self, connection: Connection, topic: Topic) -> None:
+        """Let the observers hear a topic on a socket, in front of the others and behind them."""
+        if not self._first and not self._last:
+            return
+        reader, push, symbol = connection.reader, topic.push, topic.symbol
+        users: dict[Listener, None] = {}
+        for other, some in self._listeners.items():
+            if (other.push, other.symbol) == (push, symbol) and connection in self._homes.get(
+                    other, ()):
+                users.update(dict.fromkeys(some))
+        for each in (*users, *self._first, *self._last):
+            reader.forget(push, symbol, each)
+        for each in (*self._first, *users, *self._last):
+            reader.listen(push, symbol, each)
+
+    def _unseat(self, connection: Connection, topic: Topic) -> None:
+        for each in (*self._first, *self._last):
+            connection.reader.forget(topic.push, topic.symbol, each)
+
+    def book_counts(self) -> BookCounts:
+        """Of all books that are and were kept. Never falls."""
+        return self._past_books.total(self.books.values())
 
     # -- start-up ---------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ from mexcfast.core.topics import FILTERS, FILTERS_WITHOUT_RULES, Topic, filter_f
 from mexcfast.errors import AuthenticationError, ConnectFailed, FrameError, MexcfastError
 from mexcfast.net.connection import SECOND, Connection, ConnectionState, StreamSettings
 from mexcfast.net.notices import Notices, call
+from mexcfast.net.tally import SocketTally
 
 log = logging.getLogger("mexcfast.net")
 
@@ -244,6 +245,7 @@ class PrivateStream:
         self._waiting: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.recorder: Any = None            # tape.Recorder while one that may hear this is running
+        self.sockets = SocketTally()
 
     def __repr__(self) -> str:
         return f"<PrivateStream {self.state.value} {len(self._wishes)} listeners>"
@@ -420,6 +422,7 @@ class PrivateStream:
             stream_class=self._stream_class)
         if self.recorder is not None:
             self.recorder.adopt(connection, private=True)
+        self.sockets.adopt(connection)
         connection.start()
         return connection
 

@@ -138,6 +138,7 @@ class Stage:
     def __init__(self) -> None:
         self.books: dict[str, OrderBook] = {}
         self.at_close: set[Callable[[], None]] = set()
+        self.dropped: dict[str, int] = {}
         self.summary = Summary()
         self.wanted = asyncio.Event()
         self._listeners: dict[Topic, list[Listener]] = {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,33 @@ def test_watch_shows_books_in_plain_text() -> None:
     done = run("watch", "BTC_USDT", "ETH_USDT", "--sim", "--seconds", "1.5")
     assert done.returncode == 0, done.stderr
     assert "BTC_USDT SYNCING -> LIVE" in done.stdout and "ETH_USDT LIVE" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["watch", "record"])
+def test_metrics_are_served_while_a_command_runs(command: str, tmp_path: Path) -> None:
+    more = ["-o", str(tmp_path / "tape")] if command == "record" else []
+    with subprocess.Popen([*MEXCFAST, command, "BTC_USDT", "--sim", "--metrics", "0", *more],
+                          stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = next(line.split()[-1] for line in process.stdout if "metrics at" in line)
+            assert url.startswith("http://127.0.0.1:")
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                text = answer.read().decode()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert 'mexcfast_books{state="live"}' in text and "mexcfast_frames_total" in text
+
+
+def test_a_port_that_is_taken_is_named_in_one_line() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run("watch", "BTC_USDT", "--endpoint", "http://127.0.0.1:9", "--metrics", str(port))
+    assert done.returncode == 1 and f"port {port} of 127.0.0.1 cannot be had" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [

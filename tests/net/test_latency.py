@@ -54,3 +54,35 @@ def test_events_count_and_what_has_no_stamp_does_not() -> None:
     reader.feed_bytes(deal % b"", time.time_ns())
     reader.feed_bytes(deal % b"", 0)
     assert (meter.venue_to_wire.count, meter.wire_to_callback.count) == (1, 2)
+
+
+def test_only_what_has_just_been_received_is_measured() -> None:
+    """A book also moves by a snapshot, by frames that waited for it, and by being trusted again."""
+    reader, meter, book = Reader(Control()), LatencyMeter(), OrderBook("BTC_USDT")
+    book.listeners = [meter]
+    reader.route("BTC_USDT").book = book
+    long_ago = time.time_ns() - 500 * SECOND
+
+    def load(version: int, ts_ns: int) -> None:
+        old = book.state
+        change = book.load_snapshot(
+            b'{"asks":[],"bids":[[100,1,1]],"version":%d,"timestamp":1}' % version, ts_ns)
+        reader.settle(book, old, change)
+
+    book.expect_snapshot()
+    reader.feed_bytes(frame(2, 1), long_ago)         # waits for the snapshot
+    load(1, time.time_ns())
+    assert book.is_live and book.version == 2 and meter.wire_to_callback.count == 0
+    reader.feed_bytes(frame(3, 1), time.time_ns())
+    assert meter.wire_to_callback.count == 1
+    book.suspect("silent")
+    reader.trust(book)
+    assert meter.wire_to_callback.count == 1
+    load(9, time.time_ns())                          # a question whether it has moved
+    assert book.version == 9 and meter.wire_to_callback.count == 1
+    reader.feed_bytes(frame(10, 1), time.time_ns())
+    assert meter.wire_to_callback.count == meter.venue_to_wire.count == 2
+    meter.knows_offset = False
+    reader.feed_bytes(frame(11, 1), time.time_ns())
+    assert (meter.wire_to_callback.count, meter.venue_to_wire.count) == (3, 2)
+    assert meter.wire_to_callback.max_ns < 100 * SECOND
