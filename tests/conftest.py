@@ -1,5 +1,12 @@
-"""Hypothesis for the whole suite: seeded, no clock, no files left behind."""
+"""Hypothesis for the whole suite: seeded, no clock, no files left behind. And a loud word about
+frameworks that are missing: their tests are skipped, and nothing was proven."""
 
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -7,3 +14,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
                            HealthCheck.filter_too_much])
 settings.load_profile("mexcfast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a framework that is not installed: framework(name, extra=name)."""
+    for item in items:
+        for marker in item.iter_markers("framework"):
+            if importlib.util.find_spec(marker.args[0]) is None:
+                item.add_marker(pytest.mark.skip(reason=(
+                    f"FRAMEWORK NOT TESTED: {marker.args[0]}; "
+                    f"pip install 'mexcfast[{marker.args[-1]}]'")))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The last word of the run, in red."""
+    gone = sorted({report.longrepr[2].split(": ", 2)[2]
+                   for report in terminalreporter.stats.get("skipped", ())
+                   if isinstance(report.longrepr, tuple) and "FRAMEWORK NOT" in report.longrepr[2]})
+    if gone:
+        terminalreporter.section("FRAMEWORKS", sep="!", red=True, bold=True)
+        for each in gone:
+            terminalreporter.line(f"Not tested: {each}", red=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -84,14 +85,52 @@ def replay(
     levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
     export: Annotated[str | None, typer.Option(help="Also write every public frame as a line "
                                                "`<ns> <json>` into this new gzip file.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Also draw prices, trades and spread of one "
+                                             "contract: a new .png, .svg or .pdf.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="With --plot: which contract; the first if "
+                                               "none is named.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON "
                                           "line.")] = False,
 ) -> None:
-    """Play a recording: its books, what it holds, what is missing."""
+    """Play a recording: its books, what it holds, what is missing; draw it."""
+    from mexcfast.cli.replay import draw, lines
     from mexcfast.cli.replay import replay as play
 
-    _finish(run(_quietly(play(path, speed=speed, levels=levels, export=export,
-                              as_json=as_json))))
+    if symbol is not None and plot is None:
+        _fail("--symbol goes with --plot")
+    if plot is not None or export is not None:
+        code = _plainly(lambda: (0 if export is None else lines(path, export, force=force))
+                        or (0 if plot is None else draw(path, plot, symbol=symbol, force=force)))
+        if code:
+            _finish(code)
+    _finish(run(_quietly(play(path, speed=speed, levels=levels, as_json=as_json))))
+
+
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(help="A directory with one tape, or one of its files.")],
+    out: Annotated[str, typer.Argument(help="What to write: .parquet, .csv, .npz (hftbacktest), "
+                                       ".gz (lines), or a directory.")],
+    format: Annotated[Literal["parquet", "csv", "hftbacktest", "lines"] | None, typer.Option(
+        "--format", "-f", help="If the name does not say it; parquet in a directory.")] = None,
+    table: Annotated[list[str] | None, typer.Option(
+        "--table", "-t", help="trades, top, depth, funding, tickers or prices; may be repeated; "
+        "all in a directory.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(
+        "--symbol", "-s", help="This contract only; may be repeated.")] = None,
+    levels: Annotated[int, typer.Option(min=1, max=2000, help="Levels a side in the table "
+                                        "depth.")] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as one JSON "
+                                          "document.")] = False,
+) -> None:
+    """Write a recording for other tools: Parquet, CSV, hftbacktest or lines of JSON."""
+    from mexcfast.cli.export import export as write
+
+    _finish(_plainly(lambda: write(path, out, format=format, tables=table or [],
+                                   symbols=symbol or [], levels=levels, force=force,
+                                   as_json=as_json)))
 
 
 @app.command()
@@ -277,12 +316,7 @@ def bench(
     """Measure everything beside its rivals and write a report (in a source checkout)."""
     from mexcfast.cli.bench import bench as measure
 
-    try:
-        code = measure(quick=quick, out=out, parts=part or [], keep=keep)
-    except MexcfastError as fault:
-        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
-        code = 1
-    _finish(code)
+    _finish(_plainly(lambda: measure(quick=quick, out=out, parts=part or [], keep=keep)))
 
 
 @app.command()
@@ -296,6 +330,17 @@ async def _quietly(main: object) -> int:
     try:
         return int(await main)  # type: ignore[misc]
     except asyncio.CancelledError:
+        return 130
+    except (MexcfastError, ValueError, OSError) as fault:
+        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
+        return 1
+
+
+def _plainly(main: Callable[[], int]) -> int:
+    """The same for a command that needs no event loop."""
+    try:
+        return main()
+    except KeyboardInterrupt:
         return 130
     except (MexcfastError, ValueError, OSError) as fault:
         typer.secho(f"mexcfast: {fault}", fg="red", err=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import mexcfast as mx
+from mexcfast.cli.progress import Bar
 from mexcfast.cli.record import size
 from mexcfast.cli.screen import Screen, number
 from mexcfast.core.depth import OrderBook
@@ -19,12 +20,26 @@ from mexcfast.tape.replay import Summary
 SHOWN = 3                # books beside each other
 
 
-async def replay(path: str, *, speed: float | None, levels: int, export: str | None,
-                 as_json: bool) -> int:
+def lines(path: str, target: str, *, force: bool) -> int:
+    """Write its frames as lines, say how many."""
+    with Bar(f"writing {target}") as bar:
+        count = export_lines(path, target, force=force, progress=lambda done: bar(done, 0))
+    print(f"{count} frames -> {target}", file=sys.stderr)
+    return 0
+
+
+def draw(path: str, target: str, *, symbol: str | None, force: bool) -> int:
+    """Draw it, say what is on the picture."""
+    from mexcfast.cli.plot import plot
+
+    with Bar(f"drawing {target}") as bar:
+        drawn = plot(path, target, symbol=symbol, force=force, progress=bar)
+    print(f"{drawn} -> {target}", file=sys.stderr)
+    return 0
+
+
+async def replay(path: str, *, speed: float | None, levels: int, as_json: bool) -> int:
     """0 when the tape is whole and played as it was recorded, else 1."""
-    if export is not None:
-        count = export_lines(path, export)
-        print(f"{count} frames -> {export}", file=sys.stderr)
     played = mx.Replay(path, speed=speed)
     books = played.market.books
     if as_json:
