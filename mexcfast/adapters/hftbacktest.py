@@ -256,8 +256,8 @@ def convert(path: str | os.PathLike[str], out: str | os.PathLike[str], symbol: s
     """Make an .npz of hftbacktest's events from a tape (Client.record, `mexcfast record`).
 
     path: as in mexcfast.Replay. out: a new file. symbol: which contract; may be left out when the
-    tape has one book only. progress: as in Replay.play. Raises TapeError when there is no tape, it has no such book or a file
-    cannot be written, ConfigError when a contract must be named.
+    tape has one book only. progress: as in Replay.play. Raises TapeError when there is no tape, it
+    has no such book or a file cannot be written, ConfigError when a contract must be named.
     """
     if symbol is None:
         look = mx.Replay(path)

@@ -48,15 +48,17 @@ def watch(
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
-    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
+    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a second and "
+                                          "contract.")] = False,
 ) -> None:
-    """Show live ladders of one or more contracts."""
+    """Show ladder, trades, funding and confidence of contracts, live; keys switch."""
     from mexcfast.cli.watch import watch as show
 
     if sim and endpoint:
         _fail("--sim and --endpoint exclude each other")
     _finish(run(_quietly(show(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
-                              levels=levels))))
+                              levels=levels, as_json=as_json))))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def plot(path: str, out: str, *, symbol: str | None = None, force: bool = False,
         raise ConfigError(f"{out} ends in {target.suffix or 'nothing'}; allowed: "
                           f"{', '.join(SUFFIXES)}")
     try:
-        from matplotlib.figure import Figure  # type: ignore  # typed or not, here or not
+        # typed or not, here or not: mypy shall not care
+        make_figure = import_module("matplotlib.figure").Figure
     except ImportError as error:
         raise MissingExtra("plot", str(error)) from error
     held = tape.contents(path)
@@ -73,7 +75,7 @@ def plot(path: str, out: str, *, symbol: str | None = None, force: bool = False,
         sketch = draw_from(path, symbol, held, progress)
         if not sketch.n_tops and not sketch.n_trades:
             raise TapeError(f"{path}: holds no LIVE book and no trade of {symbol}")
-        figure = Figure(figsize=(12, 7), dpi=110, layout="constrained")
+        figure = make_figure(figsize=(12, 7), dpi=110, layout="constrained")
         picture(figure, sketch, symbol, held)
         figure.savefig(draft, format=target.suffix[1:])
     return symbol
@@ -119,7 +121,7 @@ def picture(figure: Any, sketch: Sketch, symbol: str, held: tape.Contents) -> No
     for side, colour, mark in (("buy", "#2ca02c", "^"), ("sell", "#d62728", "v")):
         found = [each for (_, other), each in sketch.trades.items() if other == side]
         prices.scatter([moment(each[0]) for each in found], [each[1] for each in found],
-                       s=[8 + 60 * each[2] / most for each in found], color=colour, marker=mark,
+                       s=[18 + 60 * each[2] / most for each in found], color=colour, marker=mark,
                        alpha=0.5, linewidths=0, label=f"trades, taker {side}s")
     spread.step(times, [ask - bid for bid, ask in zip(bids, asks, strict=True)], where="post",
                 color="#1f77b4", linewidth=1)

@@ -42,5 +42,6 @@ class Bar:
 
     def __call__(self, done: float, total: float, title: str | None = None) -> None:
         """done of total. title: what is being done from now on."""
-        self._progress.update(self._task, completed=done, total=total or None,
-                              **({} if title is None else {"description": title}))
+        if title is not None:
+            self._progress.update(self._task, description=title)
+        self._progress.update(self._task, completed=done, total=total or None)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -205,9 +206,9 @@ class ParquetWriter:
     """Row groups of 100 000, zstd. Raises MissingExtra without pyarrow."""
 
     def __init__(self, path: Path, table: str) -> None:
-        try:
-            import pyarrow as pa  # type: ignore  # it ships no types
-            import pyarrow.parquet as pq  # type: ignore
+        try:                            # typed or not, here or not: mypy shall not care
+            pa = import_module("pyarrow")
+            pq = import_module("pyarrow.parquet")
         except ImportError as error:
             raise MissingExtra("export", str(error)) from error
         types = {"int": pa.int64(), "float": pa.float64(),
