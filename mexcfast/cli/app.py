@@ -274,10 +274,12 @@ def doctor(
     reason: Annotated[str, typer.Option(help="Who resets it and why.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Reset although open orders are not proven "
                                         "cancelled.")] = False,
+    key_created: Annotated[str | None, typer.Option(
+        help="The day the key was made, such as 2026-09-01: how long it lives.")] = None,
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check build, machine, clock, latency, keys and budgets; drill the kill switch."""
+    """Examine build, machine, network, TLS, drift and keys; drill the kill switch."""
     from mexcfast.cli import doctor as room
 
     if reset_kill_switch is not None:
@@ -292,7 +294,8 @@ def doctor(
         if trigger is not None and trigger not in drilled:
             _fail(f"--trigger is {trigger!r}; allowed: {', '.join(drilled)}")
         _finish(run(_quietly(run_drills(only=trigger, as_json=as_json))))
-    _finish(run(_quietly(room.doctor(endpoint=endpoint, as_json=as_json))))
+    _finish(run(_quietly(room.doctor(endpoint=endpoint, as_json=as_json,
+                                     key_created=key_created))))
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True,
