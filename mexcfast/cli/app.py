@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 import mexcfast
+from mexcfast.cli import completion
 from mexcfast.errors import MexcfastError
 from mexcfast.runtime import run
 
@@ -44,7 +45,8 @@ def demo(
 
 @app.command()
 def watch(
-    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
+                                                 autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
@@ -63,7 +65,8 @@ def watch(
 
 @app.command()
 def record(
-    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
+                                                 autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
@@ -90,7 +93,8 @@ def replay(
     plot: Annotated[str | None, typer.Option(help="Also draw prices, trades and spread of one "
                                              "contract: a new .png, .svg or .pdf.")] = None,
     symbol: Annotated[str | None, typer.Option(help="With --plot: which contract; the first if "
-                                               "none is named.")] = None,
+                                               "none is named.",
+                                               autocompletion=completion.symbols_of_tape)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON "
                                           "line.")] = False,
@@ -118,9 +122,10 @@ def export(
         "--format", "-f", help="If the name does not say it; parquet in a directory.")] = None,
     table: Annotated[list[str] | None, typer.Option(
         "--table", "-t", help="trades, top, depth, funding, tickers or prices; may be repeated; "
-        "all in a directory.")] = None,
+        "all in a directory.", autocompletion=completion.tables)] = None,
     symbol: Annotated[list[str] | None, typer.Option(
-        "--symbol", "-s", help="This contract only; may be repeated.")] = None,
+        "--symbol", "-s", help="This contract only; may be repeated.",
+        autocompletion=completion.symbols_of_tape)] = None,
     levels: Annotated[int, typer.Option(min=1, max=2000, help="Levels a side in the table "
                                         "depth.")] = 10,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
@@ -178,7 +183,8 @@ def sim(
 @app.command()
 def paper(
     symbols: Annotated[list[str] | None, typer.Argument(help="Contracts; BTC_USDT if none "
-                                                        "is named.")] = None,
+                                                        "is named.",
+                                                        autocompletion=completion.symbols)] = None,
     live: Annotated[bool, typer.Option("--live", help="Mirror the live exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="Mirror another REST address, /edge of the "
                                                  "same host for its streams.")] = None,
@@ -213,8 +219,8 @@ def account(endpoint: Endpoint = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def orders(
-    symbol: Annotated[str | None, typer.Argument(help="One contract; all if none is "
-                                                 "named.")] = None,
+    symbol: Annotated[str | None, typer.Argument(help="One contract; all if none is named.",
+                                                 autocompletion=completion.symbols)] = None,
     history: Annotated[bool, typer.Option("--history", help="Filled and cancelled ones.")] = False,
     fills: Annotated[bool, typer.Option("--fills", help="Fills of one contract.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows of each kind.")] = 100,
@@ -239,7 +245,8 @@ def orders(
 
 @app.command()
 def trade(
-    symbol: Annotated[str, typer.Argument(help="A contract, for example BTC_USDT.")],
+    symbol: Annotated[str, typer.Argument(help="A contract, for example BTC_USDT.",
+                                          autocompletion=completion.symbols)],
     side: Annotated[Literal["open-long", "close-long", "open-short", "close-short"],
                     typer.Argument(help="What it does to the position.")],
     quantity: Annotated[str, typer.Argument(help="Contracts.")],
@@ -268,7 +275,8 @@ def trade(
 def doctor(
     drill: Annotated[bool, typer.Option("--drill", help="Pull every trigger of the kill switch on "
                                         "the embedded exchange and measure it.")] = False,
-    trigger: Annotated[str | None, typer.Option(help="With --drill: this trigger alone.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="With --drill: this trigger alone.",
+                                                autocompletion=completion.triggers)] = None,
     reset_kill_switch: Annotated[str | None, typer.Option(
         help="Arm the kill switch of this state file again; needs --reason.")] = None,
     reason: Annotated[str, typer.Option(help="Who resets it and why.")] = "",
@@ -314,7 +322,8 @@ def bench(
     out: Annotated[str, typer.Option(help="Directory for the report.")] = "bench-report",
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated: micro, "
                                                    "memory, wire, tick_to_trade, orders, "
-                                                   "orders_tls, startup, stall.")] = None,
+                                                   "orders_tls, startup, stall.",
+                                              autocompletion=completion.parts)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make it the repository's report and paste "
                                        "the README's figures.")] = False,
 ) -> None:

@@ -1,7 +1,8 @@
 """What a check of `mexcfast doctor` is, and what it is given.
 
 A check is a coroutine with @check("name") that returns a Finding; its place in the report is in
-doctor.ORDER, and anything it raises is a failed finding of its own. Nothing it does changes orders or positions.
+doctor.ORDER, and anything it raises is a failed finding of its own. Nothing it does changes orders
+or positions.
 """
 
 from __future__ import annotations

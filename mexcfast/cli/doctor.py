@@ -119,7 +119,7 @@ def show(out: Console, where: Endpoint, found: dict[str, Finding]) -> None:
             advice = f"  -> {finding.advice}" if finding.advice else ""
             out.print(f"{name:<12} {finding.verdict:<8} {finding.text}{advice}", markup=False,
                       soft_wrap=True)
-    counts = Counter(finding.verdict for finding in found.values())
+    counts: Counter[str] = Counter(finding.verdict for finding in found.values())
     worst = next(each for each in ("failed", "warning", "ok", "skipped") if counts[each] or
                  each == "skipped")
     out.print(Text(", ".join(f"{counts[each]} {each}" for each in STYLE if counts[each]),

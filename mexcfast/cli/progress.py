@@ -32,6 +32,11 @@ class Bar:
             disable=not console.is_terminal or console.is_dumb_terminal)
         self._task = self._progress.add_task(title, total=None)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return not self._progress.disable
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import mexcfast as mx
+from mexcfast import tape
 from mexcfast.cli.progress import Bar
 from mexcfast.cli.record import size
 from mexcfast.cli.screen import Screen, number
@@ -43,12 +44,16 @@ async def replay(path: str, *, speed: float | None, levels: int, as_json: bool) 
     played = mx.Replay(path, speed=speed)
     books = played.market.books
     if as_json:
-        summary = await played.run()
+        summary = await _run(path, played)
         print(json.dumps(as_dict(summary, books.values())))
         return int(not summary.is_whole)
     pace = "full speed" if speed is None else f"speed {speed:g}"
+    total = 0
+    if sys.stdout.isatty():
+        with Bar(f"reading {path}"):
+            total = tape.contents(path).records
     with Screen(f"{played!r} at {pace}", levels=levels, lines=2) as screen:
-        screen.status = lambda: _status(played)
+        screen.status = lambda: _status(played, total)
         task = asyncio.create_task(played.run())
         try:
             while not task.done():
@@ -64,10 +69,27 @@ async def replay(path: str, *, speed: float | None, levels: int, as_json: bool) 
     return int(not summary.is_whole)
 
 
-def _status(played: mx.Replay) -> str:
+async def _run(path: str, played: mx.Replay) -> Summary:
+    """Play it, with a bar when somebody looks."""
+    with Bar(f"playing {path}") as bar:
+        if not bar.is_shown:
+            return await played.run()
+        total = tape.contents(path).records
+        task = asyncio.create_task(played.run())
+        try:
+            while not task.done():
+                bar(played.summary.records, total)
+                await asyncio.wait((task,), timeout=0.2)
+            return task.result()
+        finally:
+            task.cancel()
+
+
+def _status(played: mx.Replay, total: int) -> str:
     summary = played.summary
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(played.now_ns / 1e9))
-    return f"{when} UTC  {summary.frames} frames, {summary.gaps} gaps"
+    share = f"{100 * summary.records // total:>3} %  " if total else ""
+    return f"{share}{when} UTC  {summary.frames} frames, {summary.gaps} gaps"
 
 
 def as_dict(summary: Summary, books: Iterable[OrderBook]) -> dict[str, object]:

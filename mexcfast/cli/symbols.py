@@ -1,4 +1,4 @@
-"""Names of contracts: completed without a network, checked with one, and a near one suggested."""
+"""Names of contracts, checked against the exchange's list; near ones are suggested."""
 
 from __future__ import annotations
 
@@ -6,35 +6,10 @@ import asyncio
 import difflib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
 
 import mexcfast as mx
-from mexcfast.core.tap import Kind
-from mexcfast.errors import ConfigError, MexcfastError, SymbolError
-from mexcfast.tape import format as form
-from mexcfast.tape.format import Record
-
-#: What is completed without asking anybody: contracts that have been traded most for years.
-KNOWN = (
-    "ADA_USDT", "AVAX_USDT", "BCH_USDT", "BNB_USDT", "BTC_USD", "BTC_USDT", "DOGE_USDT",
-    "DOT_USDT", "ETH_USD", "ETH_USDT", "LINK_USDT", "LTC_USDT", "NEAR_USDT", "SOL_USDT",
-    "SUI_USDT", "TON_USDT", "TRX_USDT", "UNI_USDT", "XLM_USDT", "XRP_USDT")
-LOOKED_AT = 5000        # records of a tape that completion reads
-
-
-def complete(incomplete: str) -> list[str]:
-    """For the shell: well-known contracts; btc finds BTC_USDT."""
-    return [name for name in KNOWN if name.startswith(incomplete.upper())]
-
-
-def complete_of_tape(path: str, incomplete: str) -> list[str]:
-    """For the shell: the contracts on a tape."""
-    found: set[str] = set()
-    with suppress(MexcfastError, OSError):
-        for record in islice(form.read(path), LOOKED_AT):
-            if isinstance(record, Record) and record.kind == Kind.LISTENED:
-                found.add(record.payload.decode(errors="replace").partition(" ")[2])
-    return sorted(name for name in found if name and name.startswith(incomplete.upper()))
+from mexcfast.core.topics import Topic
+from mexcfast.errors import ConfigError, MexcfastError, SymbolError, VenueError
 
 
 def near(symbol: str, names: Iterable[str]) -> list[str]:
@@ -81,6 +56,17 @@ async def keep_asking(client: mx.Client, symbols: Sequence[str], tell: Callable[
         except MexcfastError as fault:
             tell(f"{client.endpoint.rest_url} does not answer: {fault}; trying again")
         await asyncio.sleep(again_s)
+
+
+async def raise_refusal(client: mx.Client, topic: Topic, asking: asyncio.Task[None]) -> None:
+    """VenueError when a topic was refused; ConfigError with near names when that is the reason."""
+    try:
+        client.market.pool.raise_refusal(topic)
+    except VenueError:
+        await asyncio.wait((asking,), timeout=5)      # knows better what is wrong with the name
+        if asking.done():
+            asking.result()
+        raise
 
 
 @asynccontextmanager

@@ -17,11 +17,10 @@ from mexcfast.cli.board import Board, Contract, as_dict, picture
 from mexcfast.cli.keys import Keys
 from mexcfast.cli.screen import number
 from mexcfast.cli.sim import ChildExchange
-from mexcfast.cli.symbols import keep_asking
+from mexcfast.cli.symbols import keep_asking, raise_refusal
 from mexcfast.core import topics
 from mexcfast.core.depth import State
 from mexcfast.core.topics import Topic
-from mexcfast.errors import VenueError
 
 DRAWN_EVERY_S = 0.1
 TOLD_EVERY_S = 1.0
@@ -116,11 +115,7 @@ async def _refused(client: mx.Client, wanted: dict[str, list[Topic]], asking: as
     if asking.done():
         asking.result()
     for topics_of in wanted.values():
-        try:
-            client.market.pool.raise_refusal(topics_of[0])
-        except VenueError:
-            await asking                # knows better what is wrong with the name
-            raise
+        await raise_refusal(client, topics_of[0], asking)
 
 
 async def _draw(client: mx.Client, board: Board, console: Console, title: str,
