@@ -18,6 +18,15 @@ from mexcfast.runtime import run
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Trade MEXC futures fast and safely; try it on the embedded exchange.")
 
+
+def _address(value: str | None) -> str | None:
+    """An exchange's address; what may have been meant when its beginning is missing."""
+    if value is not None and "://" not in value:
+        local = value.startswith(("127.", "localhost", "[::1]"))
+        _fail(f"--endpoint is {value!r}; did you mean {'http' if local else 'https'}://{value}?")
+    return value
+
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")]
 
 
@@ -48,7 +57,8 @@ def watch(
     symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
                                                  autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
-    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.",
+                                                 callback=_address)] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a second and "
@@ -68,7 +78,8 @@ def record(
     symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
                                                  autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
-    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.",
+                                                 callback=_address)] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory for the files.")] =
     "tape",
@@ -187,7 +198,8 @@ def paper(
                                                         autocompletion=completion.symbols)] = None,
     live: Annotated[bool, typer.Option("--live", help="Mirror the live exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="Mirror another REST address, /edge of the "
-                                                 "same host for its streams.")] = None,
+                                                 "same host for its streams.",
+                                                 callback=_address)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every contract there is.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8778,
     balance: Annotated[int, typer.Option(min=0, help="What the account starts with.")] = 10_000,
@@ -205,7 +217,7 @@ def paper(
 
 
 Endpoint = Annotated[str | None, typer.Option(help="REST address of another exchange; the live one "
-                                              "if it is left out.")]
+                                              "if it is left out.", callback=_address)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import mexcfast as mx
 from mexcfast.core.topics import Topic
@@ -74,10 +74,11 @@ async def named(client: mx.Client, *symbols: str | None) -> AsyncIterator[None]:
     """When the exchange does not know a contract, say which it may have been."""
     try:
         yield
-    except SymbolError:
-        with suppress(MexcfastError):
-            try:
-                await ask(client, [each for each in symbols if each])
-            except ConfigError as better:
-                raise better from None
-        raise
+    except SymbolError as unknown:
+        try:
+            await ask(client, [each for each in symbols if each])
+        except ConfigError as better:
+            raise better from None
+        except MexcfastError:
+            pass
+        raise unknown
