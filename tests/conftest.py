@@ -1,8 +1,14 @@
-"""For the whole suite: hypothesis is seeded, has no clock and leaves no files; failures are listed."""
+"""Hypothesis for the whole suite: seeded, no clock, no files left behind; a list of what failed; a
+loud word about frameworks that are missing: their tests are skipped, and nothing was proven."""
 
+from __future__ import annotations
+
+import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -12,9 +18,31 @@ settings.register_profile(
 settings.load_profile("mexcfast")
 
 
-def pytest_terminal_summary(terminalreporter):
+def _list_failed(terminalreporter: Any) -> None:
     """Write the failed tests, one a line, to the file that MEXCFAST_FAILED names (tests/run)."""
     if target := os.environ.get("MEXCFAST_FAILED"):
         failed = [report.nodeid for what in ("failed", "error")
                   for report in terminalreporter.stats.get(what, ())]
         Path(target).write_text("".join(f"{test}\n" for test in dict.fromkeys(failed)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a framework that is not installed: framework(name, extra=name)."""
+    for item in items:
+        for marker in item.iter_markers("framework"):
+            if importlib.util.find_spec(marker.args[0]) is None:
+                item.add_marker(pytest.mark.skip(reason=(
+                    f"FRAMEWORK NOT TESTED: {marker.args[0]}; "
+                    f"pip install 'mexcfast[{marker.args[-1]}]'")))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The last word of the run, in red."""
+    _list_failed(terminalreporter)
+    gone = sorted({report.longrepr[2].split(": ", 2)[2]
+                   for report in terminalreporter.stats.get("skipped", ())
+                   if isinstance(report.longrepr, tuple) and "FRAMEWORK NOT" in report.longrepr[2]})
+    if gone:
+        terminalreporter.section("FRAMEWORKS", sep="!", red=True, bold=True)
+        for each in gone:
+            terminalreporter.line(f"Not tested: {each}", red=True)

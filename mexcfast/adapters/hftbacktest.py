@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -251,12 +251,13 @@ class Recorder(mx.BookChanges):
 
 
 def convert(path: str | os.PathLike[str], out: str | os.PathLike[str], symbol: str | None = None,
-            *, base_latency_ns: int = 0) -> Converted:
+            *, base_latency_ns: int = 0,
+            progress: Callable[[Any], object] | None = None) -> Converted:
     """Make an .npz of hftbacktest's events from a tape (Client.record, `mexcfast record`).
 
     path: as in mexcfast.Replay. out: a new file. symbol: which contract; may be left out when the
-    tape has one book only. Raises TapeError when there is no tape, it has no such book or a file
-    cannot be written, ConfigError when a contract must be named.
+    tape has one book only. progress: as in Replay.play. Raises TapeError when there is no tape, it
+    has no such book or a file cannot be written, ConfigError when a contract must be named.
     """
     if symbol is None:
         look = mx.Replay(path)
@@ -271,7 +272,7 @@ def convert(path: str | os.PathLike[str], out: str | os.PathLike[str], symbol: s
     recorder = Recorder(symbol, out, base_latency_ns=base_latency_ns)
     try:
         recorder.attach(replay)
-        summary = replay.play()
+        summary = replay.play(progress)
         if not recorder.snapshots and not recorder.trades:
             raise TapeError(f"{path}: holds no LIVE book and no trade of {symbol}")
     except BaseException:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 import mexcfast as mx
+from mexcfast.cli.symbols import named
 from mexcfast.cli.tables import console, plain, print_json, show, signed
 from mexcfast.cli.trade import sentence
 from mexcfast.types import ConditionalState, OrderState, TrailingState
@@ -51,7 +52,7 @@ async def account(*, endpoint: str | None, as_json: bool) -> int:
 async def orders(symbol: str | None, *, kind: Kind, limit: int, cancel: Sequence[int],
                  cancel_all: bool, endpoint: str | None, as_json: bool) -> int:
     """Open orders of every kind, past orders or fills; or cancel some first."""
-    async with mx.Client.from_env(endpoint or mx.LIVE) as client:
+    async with mx.Client.from_env(endpoint or mx.LIVE) as client, named(client, symbol):
         if cancel or cancel_all:
             return await _cancel(client, symbol, cancel, cancel_all, as_json)
         if kind == "fills":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
 import mexcfast
+from mexcfast.cli import completion
 from mexcfast.errors import MexcfastError
 from mexcfast.runtime import run
 
@@ -19,6 +21,15 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
 Metrics = Annotated[int | None, typer.Option(
     "--metrics", min=0, max=65535, metavar="PORT",
     help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes a free one.")]
+
+def _address(value: str | None) -> str | None:
+    """An exchange's address; what may have been meant when its beginning is missing."""
+    if value is not None and "://" not in value:
+        local = value.startswith(("127.", "localhost", "[::1]"))
+        _fail(f"--endpoint is {value!r}; did you mean {'http' if local else 'https'}://{value}?")
+    return value
+
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")]
 
 
@@ -46,27 +57,33 @@ def demo(
 
 @app.command()
 def watch(
-    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
+                                                 autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
-    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.",
+                                                 callback=_address)] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
-    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
+    levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a second and "
+                                          "contract.")] = False,
     metrics: Metrics = None,
 ) -> None:
-    """Show live ladders of one or more contracts."""
+    """Show ladder, trades, funding and confidence of contracts, live; keys switch."""
     from mexcfast.cli.watch import watch as show
 
     if sim and endpoint:
         _fail("--sim and --endpoint exclude each other")
     _finish(run(_quietly(show(symbols, sim=sim, endpoint=endpoint, seconds=seconds,
-                              levels=levels, metrics=metrics))))
+                              levels=levels, as_json=as_json, metrics=metrics))))
 
 
 @app.command()
 def record(
-    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.")],
+    symbols: Annotated[list[str], typer.Argument(help="Contracts, for example BTC_USDT.",
+                                                 autocompletion=completion.symbols)],
     sim: Annotated[bool, typer.Option("--sim", help="On the embedded exchange.")] = False,
-    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.",
+                                                 callback=_address)] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory for the files.")] =
     "tape",
@@ -89,14 +106,54 @@ def replay(
     levels: Annotated[int, typer.Option(min=1, max=50, help="Levels a side.")] = 8,
     export: Annotated[str | None, typer.Option(help="Also write every public frame as a line "
                                                "`<ns> <json>` into this new gzip file.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Also draw prices, trades and spread of one "
+                                             "contract: a new .png, .svg or .pdf.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="With --plot: which contract; the first if "
+                                               "none is named.",
+                                               autocompletion=completion.symbols_of_tape)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON "
                                           "line.")] = False,
 ) -> None:
-    """Play a recording: its books, what it holds, what is missing."""
+    """Play a recording: its books, what it holds, what is missing; draw it."""
+    from mexcfast.cli.replay import draw, lines
     from mexcfast.cli.replay import replay as play
 
-    _finish(run(_quietly(play(path, speed=speed, levels=levels, export=export,
-                              as_json=as_json))))
+    if symbol is not None and plot is None:
+        _fail("--symbol goes with --plot")
+    if plot is not None or export is not None:
+        code = _plainly(lambda: (0 if export is None else lines(path, export, force=force))
+                        or (0 if plot is None else draw(path, plot, symbol=symbol, force=force)))
+        if code:
+            _finish(code)
+    _finish(run(_quietly(play(path, speed=speed, levels=levels, as_json=as_json))))
+
+
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(help="A directory with one tape, or one of its files.")],
+    out: Annotated[str, typer.Argument(help="What to write: .parquet, .csv, .npz (hftbacktest), "
+                                       ".gz (lines), or a directory.")],
+    format: Annotated[Literal["parquet", "csv", "hftbacktest", "lines"] | None, typer.Option(
+        "--format", "-f", help="If the name does not say it; parquet in a directory.")] = None,
+    table: Annotated[list[str] | None, typer.Option(
+        "--table", "-t", help="trades, top, depth, funding, tickers or prices; may be repeated; "
+        "all in a directory.", autocompletion=completion.tables)] = None,
+    symbol: Annotated[list[str] | None, typer.Option(
+        "--symbol", "-s", help="This contract only; may be repeated.",
+        autocompletion=completion.symbols_of_tape)] = None,
+    levels: Annotated[int, typer.Option(min=1, max=2000, help="Levels a side in the table "
+                                        "depth.")] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as one JSON "
+                                          "document.")] = False,
+) -> None:
+    """Write a recording for other tools: Parquet, CSV, hftbacktest or lines of JSON."""
+    from mexcfast.cli.export import export as write
+
+    _finish(_plainly(lambda: write(path, out, format=format, tables=table or [],
+                                   symbols=symbol or [], levels=levels, force=force,
+                                   as_json=as_json)))
 
 
 @app.command()
@@ -142,10 +199,12 @@ def sim(
 @app.command()
 def paper(
     symbols: Annotated[list[str] | None, typer.Argument(help="Contracts; BTC_USDT if none "
-                                                        "is named.")] = None,
+                                                        "is named.",
+                                                        autocompletion=completion.symbols)] = None,
     live: Annotated[bool, typer.Option("--live", help="Mirror the live exchange.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="Mirror another REST address, /edge of the "
-                                                 "same host for its streams.")] = None,
+                                                 "same host for its streams.",
+                                                 callback=_address)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every contract there is.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8778,
     balance: Annotated[int, typer.Option(min=0, help="What the account starts with.")] = 10_000,
@@ -163,7 +222,7 @@ def paper(
 
 
 Endpoint = Annotated[str | None, typer.Option(help="REST address of another exchange; the live one "
-                                              "if it is left out.")]
+                                              "if it is left out.", callback=_address)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
 
 
@@ -177,8 +236,8 @@ def account(endpoint: Endpoint = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def orders(
-    symbol: Annotated[str | None, typer.Argument(help="One contract; all if none is "
-                                                 "named.")] = None,
+    symbol: Annotated[str | None, typer.Argument(help="One contract; all if none is named.",
+                                                 autocompletion=completion.symbols)] = None,
     history: Annotated[bool, typer.Option("--history", help="Filled and cancelled ones.")] = False,
     fills: Annotated[bool, typer.Option("--fills", help="Fills of one contract.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows of each kind.")] = 100,
@@ -203,7 +262,8 @@ def orders(
 
 @app.command()
 def trade(
-    symbol: Annotated[str, typer.Argument(help="A contract, for example BTC_USDT.")],
+    symbol: Annotated[str, typer.Argument(help="A contract, for example BTC_USDT.",
+                                          autocompletion=completion.symbols)],
     side: Annotated[Literal["open-long", "close-long", "open-short", "close-short"],
                     typer.Argument(help="What it does to the position.")],
     quantity: Annotated[str, typer.Argument(help="Contracts.")],
@@ -232,16 +292,19 @@ def trade(
 def doctor(
     drill: Annotated[bool, typer.Option("--drill", help="Pull every trigger of the kill switch on "
                                         "the embedded exchange and measure it.")] = False,
-    trigger: Annotated[str | None, typer.Option(help="With --drill: this trigger alone.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="With --drill: this trigger alone.",
+                                                autocompletion=completion.triggers)] = None,
     reset_kill_switch: Annotated[str | None, typer.Option(
         help="Arm the kill switch of this state file again; needs --reason.")] = None,
     reason: Annotated[str, typer.Option(help="Who resets it and why.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Reset although open orders are not proven "
                                         "cancelled.")] = False,
+    key_created: Annotated[str | None, typer.Option(
+        help="The day the key was made, such as 2026-09-01: how long it lives.")] = None,
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check build, machine, clock, latency, keys and budgets; drill the kill switch."""
+    """Examine build, machine, network, TLS, drift and keys; drill the kill switch."""
     from mexcfast.cli import doctor as room
 
     if reset_kill_switch is not None:
@@ -256,7 +319,8 @@ def doctor(
         if trigger is not None and trigger not in drilled:
             _fail(f"--trigger is {trigger!r}; allowed: {', '.join(drilled)}")
         _finish(run(_quietly(run_drills(only=trigger, as_json=as_json))))
-    _finish(run(_quietly(room.doctor(endpoint=endpoint, as_json=as_json))))
+    _finish(run(_quietly(room.doctor(endpoint=endpoint, as_json=as_json,
+                                     key_created=key_created))))
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True,
@@ -275,19 +339,15 @@ def bench(
     out: Annotated[str, typer.Option(help="Directory for the report.")] = "bench-report",
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated: micro, "
                                                    "memory, wire, tick_to_trade, orders, "
-                                                   "orders_tls, startup, stall.")] = None,
+                                                   "orders_tls, startup, stall.",
+                                              autocompletion=completion.parts)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make it the repository's report and paste "
                                        "the README's figures.")] = False,
 ) -> None:
     """Measure everything beside its rivals and write a report (in a source checkout)."""
     from mexcfast.cli.bench import bench as measure
 
-    try:
-        code = measure(quick=quick, out=out, parts=part or [], keep=keep)
-    except MexcfastError as fault:
-        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
-        code = 1
-    _finish(code)
+    _finish(_plainly(lambda: measure(quick=quick, out=out, parts=part or [], keep=keep)))
 
 
 @app.command()
@@ -301,6 +361,17 @@ async def _quietly(main: object) -> int:
     try:
         return int(await main)  # type: ignore[misc]
     except asyncio.CancelledError:
+        return 130
+    except (MexcfastError, ValueError, OSError) as fault:
+        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
+        return 1
+
+
+def _plainly(main: Callable[[], int]) -> int:
+    """The same for a command that needs no event loop."""
+    try:
+        return main()
+    except KeyboardInterrupt:
         return 130
     except (MexcfastError, ValueError, OSError) as fault:
         typer.secho(f"mexcfast: {fault}", fg="red", err=True)

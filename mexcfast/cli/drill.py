@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mexcfast
+from mexcfast.cli.progress import Bar
 from mexcfast.cli.sim import ChildExchange
 from mexcfast.client import Client
 from mexcfast.core.killswitch import KINDS, KillSwitchSettings, SwitchState, Trigger
@@ -311,20 +312,22 @@ async def run_drills(*, only: str | None = None, as_json: bool = False) -> int:
     results: list[Result] = []
     console = Console()
     wide = Console(width=max(console.width, 180))       # a table that can be pasted
-    for trigger, text, cause in (*DRILLS, (Trigger.WATCHDOG, "", by_hand)):
-        if only is not None and trigger != only:
-            continue
-        if not as_json:
-            console.print(f"{trigger} ...", style="dim")
-        with tempfile.TemporaryDirectory(prefix="mexcfast-drill-") as folder:
-            try:
-                result = await (drill_watchdog(Path(folder)) if trigger is Trigger.WATCHDOG
-                                else drill(trigger, text, cause, Path(folder)))
-            except TimeoutError:
-                result = Result(trigger, text, fault=f"not over after {PATIENCE_S:g} s")
-            except (MexcfastError, RuntimeError, OSError, ValueError) as error:
-                result = Result(trigger, text, fault=f"{type(error).__name__}: {error}")
-        results.append(result)
+    chosen = [each for each in (*DRILLS, (Trigger.WATCHDOG, "", by_hand))
+              if only is None or each[0] == only]
+    with Bar("drilling") as bar:
+        for number, (trigger, text, cause) in enumerate(chosen):
+            bar(number, len(chosen), f"drilling: {trigger}")
+            if not as_json and not console.is_terminal:
+                console.print(f"{trigger} ...")
+            with tempfile.TemporaryDirectory(prefix="mexcfast-drill-") as folder:
+                try:
+                    result = await (drill_watchdog(Path(folder)) if trigger is Trigger.WATCHDOG
+                                    else drill(trigger, text, cause, Path(folder)))
+                except TimeoutError:
+                    result = Result(trigger, text, fault=f"not over after {PATIENCE_S:g} s")
+                except (MexcfastError, RuntimeError, OSError, ValueError) as error:
+                    result = Result(trigger, text, fault=f"{type(error).__name__}: {error}")
+            results.append(result)
     held = bool(results) and all(result.held for result in results)
     if as_json:
         print(json.dumps({"held": held, "drills": [{**asdict(result), "held": result.held}

@@ -12,6 +12,7 @@ from pathlib import Path
 import mexcfast as mx
 from mexcfast.cli.screen import Screen
 from mexcfast.cli.sim import ChildExchange
+from mexcfast.cli.symbols import keep_asking, raise_refusal
 from mexcfast.core import topics
 from mexcfast.core.depth import OrderBook, State
 from mexcfast.core.topics import Topic
@@ -69,6 +70,9 @@ async def record(symbols: Sequence[str], *, sim: bool, endpoint: str | None,
             await client.metrics.serve(metrics)
             screen.say(f"metrics at {client.metrics.url}")
         client.subscribe(counter, wanted)
+        asking = asyncio.create_task(keep_asking(client, list(dict.fromkeys(symbols)),
+                                                 lambda text: screen.say(text, "bold yellow")))
+        stack.callback(asking.cancel)
         began = told = time.monotonic()
 
         def status() -> str:
@@ -83,9 +87,11 @@ async def record(symbols: Sequence[str], *, sim: bool, endpoint: str | None,
         while not done.is_set() and (seconds is None or time.monotonic() - began < seconds):
             if recorder.error is not None:
                 raise mx.TapeError(f"{output}: recording stopped: {recorder.error}")
+            if asking.done():
+                asking.result()
             for topic in wanted:
                 if topic.channel in ("depth", "deal"):
-                    client.market.pool.raise_refusal(topic)
+                    await raise_refusal(client, topic, asking)
             with suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), 0.1)
             screen.draw()

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import mexcfast as mx
+from mexcfast import tape
+from mexcfast.cli.progress import Bar
 from mexcfast.cli.record import size
 from mexcfast.cli.screen import Screen, number
 from mexcfast.core.depth import OrderBook
@@ -19,21 +21,39 @@ from mexcfast.tape.replay import Summary
 SHOWN = 3                # books beside each other
 
 
-async def replay(path: str, *, speed: float | None, levels: int, export: str | None,
-                 as_json: bool) -> int:
+def lines(path: str, target: str, *, force: bool) -> int:
+    """Write its frames as lines, say how many."""
+    with Bar(f"writing {target}") as bar:
+        count = export_lines(path, target, force=force, progress=lambda done: bar(done, 0))
+    print(f"{count} frames -> {target}", file=sys.stderr)
+    return 0
+
+
+def draw(path: str, target: str, *, symbol: str | None, force: bool) -> int:
+    """Draw it, say what is on the picture."""
+    from mexcfast.cli.plot import plot
+
+    with Bar(f"drawing {target}") as bar:
+        drawn = plot(path, target, symbol=symbol, force=force, progress=bar)
+    print(f"{drawn} -> {target}", file=sys.stderr)
+    return 0
+
+
+async def replay(path: str, *, speed: float | None, levels: int, as_json: bool) -> int:
     """0 when the tape is whole and played as it was recorded, else 1."""
-    if export is not None:
-        count = export_lines(path, export)
-        print(f"{count} frames -> {export}", file=sys.stderr)
     played = mx.Replay(path, speed=speed)
     books = played.market.books
     if as_json:
-        summary = await played.run()
+        summary = await _run(path, played)
         print(json.dumps(as_dict(summary, books.values())))
         return int(not summary.is_whole)
     pace = "full speed" if speed is None else f"speed {speed:g}"
+    total = 0
+    if sys.stdout.isatty():
+        with Bar(f"reading {path}"):
+            total = tape.contents(path).records
     with Screen(f"{played!r} at {pace}", levels=levels, lines=2) as screen:
-        screen.status = lambda: _status(played)
+        screen.status = lambda: _status(played, total)
         task = asyncio.create_task(played.run())
         try:
             while not task.done():
@@ -49,10 +69,27 @@ async def replay(path: str, *, speed: float | None, levels: int, export: str | N
     return int(not summary.is_whole)
 
 
-def _status(played: mx.Replay) -> str:
+async def _run(path: str, played: mx.Replay) -> Summary:
+    """Play it, with a bar when somebody looks."""
+    with Bar(f"playing {path}") as bar:
+        if not bar.is_shown:
+            return await played.run()
+        total = tape.contents(path).records
+        task = asyncio.create_task(played.run())
+        try:
+            while not task.done():
+                bar(played.summary.records, total)
+                await asyncio.wait((task,), timeout=0.2)
+            return task.result()
+        finally:
+            task.cancel()
+
+
+def _status(played: mx.Replay, total: int) -> str:
     summary = played.summary
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(played.now_ns / 1e9))
-    return f"{when} UTC  {summary.frames} frames, {summary.gaps} gaps"
+    share = f"{100 * summary.records // total:>3} %  " if total else ""
+    return f"{share}{when} UTC  {summary.frames} frames, {summary.gaps} gaps"
 
 
 def as_dict(summary: Summary, books: Iterable[OrderBook]) -> dict[str, object]:

@@ -24,18 +24,18 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}"
 
 
-def ladder(book: OrderBook, levels: int) -> RenderableType:
-    """One contract: asks above bids, quantity bars, state and version."""
+def ladder(book: OrderBook, levels: int, bar: int = BAR) -> RenderableType:
+    """One contract: asks above bids, quantity bars of so many cells, state and version."""
     asks, bids = book.asks(levels), book.bids(levels)
     most = max((quantity for _, quantity, _ in asks + bids), default=1.0) or 1.0
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(justify="right")
     table.add_column(justify="right")
-    table.add_column(justify="left", width=BAR)
+    table.add_column(justify="left", width=bar)
 
     def add(level: tuple[float, float, int], style: str) -> None:
         price, quantity, _ = level
-        cells = max(1, round(BAR * quantity / most))
+        cells = max(1, round(bar * quantity / most))
         table.add_row(Text(number(price, book.price_scale), style=style),
                       f"{quantity:,.{book.quantity_scale}f}", Text("█" * cells, style=style))
 

@@ -8,6 +8,7 @@ import time
 from decimal import Decimal
 
 import mexcfast as mx
+from mexcfast.cli.symbols import check
 from mexcfast.cli.tables import console, plain, print_json, text
 from mexcfast.core.intent import OrderIntent
 from mexcfast.errors import ConfigError
@@ -30,6 +31,7 @@ async def trade(symbol: str, side: str, quantity: str, *, price: str | None, kin
     """
     async with mx.Client.from_env(endpoint or mx.LIVE) as client:
         await client.orders.load_contracts()
+        check([symbol], client.orders.contracts, client.endpoint.rest_url)
         intent = client.orders.intent(
             symbol, SIDES[side], quantity, price, type=TYPES[kind], leverage=leverage,
             open_type=OpenType.CROSS if cross else OpenType.ISOLATED, reduce_only=reduce_only)

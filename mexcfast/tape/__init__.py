@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from mexcfast.tape.format import Damage, Record, read
     from mexcfast.tape.recorder import Recorder, TapeSettings
     from mexcfast.tape.replay import Replay, Summary
+    from mexcfast.tape.tables import Contents, Exported, Tables, contents, export_tables
 
 # loaded when first used: a client that does not record pays nothing
-_HOMES = {"Damage": "tape.format", "Kind": "core.tap", "Record": "tape.format",
-          "Recorder": "tape.recorder", "Replay": "tape.replay", "Summary": "tape.replay",
-          "TapeSettings": "tape.recorder", "export_lines": "tape.export", "read": "tape.format"}
+_HOMES = {"Contents": "tape.tables", "Damage": "tape.format", "Exported": "tape.tables",
+          "Kind": "core.tap", "Record": "tape.format", "Recorder": "tape.recorder",
+          "Replay": "tape.replay", "Summary": "tape.replay", "Tables": "tape.tables",
+          "TapeSettings": "tape.recorder", "contents": "tape.tables",
+          "export_lines": "tape.export", "export_tables": "tape.tables", "read": "tape.format"}
 
-__all__ = ["Damage", "Kind", "Record", "Recorder", "Replay", "Summary", "TapeSettings",
-           "export_lines", "read"]
+__all__ = ["Contents", "Damage", "Exported", "Kind", "Record", "Recorder", "Replay", "Summary",
+           "Tables", "TapeSettings", "contents", "export_lines", "export_tables", "read"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,43 +5,45 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from mexcfast.core.tap import Kind
-from mexcfast.errors import TapeError
 from mexcfast.tape import format as form
 from mexcfast.tape.format import Record
+from mexcfast.tape.fresh import fresh
 
 MOST_INFLATED = 64 << 20
 
 
 def export_lines(path: str | os.PathLike[str], target: str | os.PathLike[str], *,
-                 private: bool = False) -> int:
+                 private: bool = False, force: bool = False,
+                 progress: Callable[[int], object] | None = None) -> int:
     """Write every frame of a tape as a line; returns how many.
 
-    target: a new file, gzip. private: the private socket's frames too, if the tape has them.
-    TapeError when there is no tape or the target exists.
+    target: a new file, gzip; there is none after an error. private: the private socket's frames
+    too, if the tape has them. force: replace a file that exists. progress: told of the records
+    read, every ten thousand. TapeError when there is no tape, the target exists or cannot be
+    written.
     """
     sources: dict[int, bool] = {}
     count = 0
-    where = Path(target)
-    try:
-        with where.open("xb") as plain, gzip.GzipFile("", "wb", 6, plain, 0) as out:
-            for record in form.read(path):
-                if not isinstance(record, Record):
-                    continue
-                if record.kind == Kind.SOURCE:
-                    sources[record.source] = b'"private": true' in record.payload
-                elif record.kind == Kind.FRAME and (private or not sources.get(record.source)):
-                    text = inflated(record.payload)
-                    if b"\n" in text:
-                        text = text.replace(b"\r", b" ").replace(b"\n", b" ")
-                    out.write(b"%019d %b\n" % (record.ts_ns, text))
-                    count += 1
-    except FileExistsError:
-        raise TapeError(f"{where}: exists already") from None
-    except OSError as fault:
-        raise TapeError(f"{where}: cannot be written: {fault.strerror or fault}") from fault
+    form.parts_at(path)                 # before there is a file
+    with fresh([Path(target)], force=force) as (draft,), draft.open("xb") as plain, gzip.GzipFile(
+            "", "wb", 6, plain, 0) as out:
+        for number, record in enumerate(form.read(path), 1):
+            if progress is not None and number % 10_000 == 0:
+                progress(number)
+            if not isinstance(record, Record):
+                continue
+            if record.kind == Kind.SOURCE:
+                sources[record.source] = b'"private": true' in record.payload
+            elif record.kind == Kind.FRAME and (private or not sources.get(record.source)):
+                text = inflated(record.payload)
+                if b"\n" in text:
+                    text = text.replace(b"\r", b" ").replace(b"\n", b" ")
+                out.write(b"%019d %b\n" % (record.ts_ns, text))
+                count += 1
     return count
 
 

@@ -569,12 +569,23 @@ class Replay:
         for part in self.parts:
             yield from form.read_part(part)
 
-    def play(self) -> Summary:
-        """Play all of it now, at full speed, calling listeners; no event loop is needed."""
-        self._stage.open(self._records())
-        while self._stage.step():
-            pass
-        self._stage.close()
+    def play(self, progress: Callable[[Summary], object] | None = None) -> Summary:
+        """Play all of it now, at full speed, calling listeners; no event loop is needed.
+
+        progress: called with the counters every thousand records and at the end; what it raises
+        ends the play.
+        """
+        stage = self._stage
+        stage.open(self._records())
+        since = 0
+        while stage.step():
+            since += 1
+            if progress is not None and since == 1000:
+                since = 0
+                progress(stage.summary)
+        stage.close()
+        if progress is not None:
+            progress(stage.summary)
         return self.summary
 
     async def run(self) -> Summary:

@@ -40,10 +40,12 @@ def examine(prepare=None, keys: bool = True) -> tuple[dict[str, doctor.Finding],
 
 def test_a_healthy_patient():
     found, paths = examine()
-    assert list(found) == ["build", "machine", "clock", "rest", "stream", "keys", "budgets"]
+    assert list(found) == ["build", "machine", "dns", "routes", "tls", "clock", "rest", "stream",
+                           "drift", "keys", "key age", "withdrawals", "budgets"]
     assert {name: finding.verdict for name, finding in found.items()
             if name != "machine"} == dict.fromkeys(
-        ("build", "clock", "rest", "stream", "keys", "budgets"), "ok")
+        ("build", "dns", "routes", "tls", "clock", "rest", "stream", "drift", "keys", "budgets"),
+        "ok") | dict.fromkeys(("key age", "withdrawals"), "skipped")
     assert abs(found["clock"].data["offset_ms"]) < 1000
     assert found["rest"].data["count"] == found["stream"].data["count"] == doctor.PINGS
     assert found["budgets"].data["groups"]["order_place"] == [4, 2000]
@@ -53,7 +55,7 @@ def test_a_healthy_patient():
 
 def test_without_keys_nothing_private_is_asked():
     found, paths = examine(keys=False)
-    assert found["keys"].verdict == "skipped"
+    assert {found[name].verdict for name in ("keys", "key age", "withdrawals")} == {"skipped"}
     assert not [path for path in paths if "/private/" in path]
 
 
@@ -63,6 +65,9 @@ def test_what_the_key_lacks_is_named():
     assert found["keys"].data["account"] is True
     found, _ = examine(lambda venue: venue.change_key(venue.access_key, expired=True))
     assert found["keys"].verdict == "failed" and "402" in found["keys"].text
+    found, _ = examine(lambda venue: venue.change_key(venue.access_key, addresses=["192.0.2.1"]))
+    assert found["keys"].verdict == "failed" and "406" in found["keys"].text
+    assert "bound to other addresses" in found["keys"].advice
 
 
 def test_a_dead_network_fails_each_check_and_no_more():
@@ -72,7 +77,9 @@ def test_a_dead_network_fails_each_check_and_no_more():
     found = asyncio.run(told())
     verdicts = {name: finding.verdict for name, finding in found.items()}
     assert verdicts["clock"] == verdicts["rest"] == verdicts["stream"] == "failed"
-    assert verdicts["budgets"] == "ok" and "Nothing was sent" in found["clock"].text
+    assert verdicts["budgets"] == verdicts["dns"] == "ok"
+    assert verdicts["routes"] == "failed" and "cannot be reached" in found["routes"].text
+    assert "Nothing was sent" in found["clock"].advice
 
 
 def test_the_command(tmp_path):
