@@ -73,6 +73,13 @@ def test_a_users_code_is_strictly_typed(cache):
     assert done.returncode == 0, done.stdout
 
 
+def test_examples_are_strictly_typed(cache):
+    programs = sorted(map(str, (ROOT / "examples").glob("*.py")))
+    assert len(programs) >= 5
+    done = run("mypy", "--strict", *programs, tmp=cache)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_users_mistake_is_seen(cache, tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("from mexcfast.core.events import Deal, parse_frame\n"
