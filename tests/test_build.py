@@ -9,10 +9,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+
+import mexcfast
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,6 +131,16 @@ def test_pins_agree():
     assert "picows==2.3.1" in pinned
     assert {name for name in pinned if name.startswith("Cython")} <= set(
         project["project"]["optional-dependencies"]["test"])
+
+
+def test_the_version_is_one_number():
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", number)
+    assert mexcfast.__version__ == number
+    assert version("mexcfast") == number
+    newest = re.search(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None and newest[1] == number
+    assert newest[2] == "unreleased" or re.fullmatch(r"20\d\d-\d\d-\d\d", newest[2])
 
 
 # ---------------------------------------------------------------------------------------------

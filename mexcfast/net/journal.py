@@ -61,6 +61,7 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
+        """Lines can be written."""
         return self._fd is not None
 
     def open(self, access_key: str, session: int, now_ms: Callable[[], int]) -> int:
