@@ -462,31 +462,31 @@ class Client:
         return self.trader.positions
 
     def book(self, symbol: str, **more: Any) -> BookFeed:
-        """MarketData.book"""
+        """The order book: `await` for a LIVE one, `async for` for changes (MarketData.book)."""
         return self.market.book(symbol, **more)
 
     def deals(self, symbol: str, **more: Any) -> EventFeed[Deals]:
-        """MarketData.deals"""
+        """Trades of one contract (MarketData.deals)."""
         return self.market.deals(symbol, **more)
 
     def tickers(self, **more: Any) -> EventFeed[Tickers]:
-        """MarketData.tickers"""
+        """All contracts' tickers, about once a second (MarketData.tickers)."""
         return self.market.tickers(**more)
 
     def ticker(self, symbol: str, **more: Any) -> EventFeed[Ticker]:
-        """MarketData.ticker"""
+        """One contract's ticker (MarketData.ticker)."""
         return self.market.ticker(symbol, **more)
 
     def subscribe(self, listener: Listener, topics: Topic | Iterable[Topic], **more: Any) -> None:
-        """MarketData.subscribe"""
+        """Call a listener for each frame, with no queue in between (MarketData.subscribe)."""
         self.market.subscribe(listener, topics, **more)
 
     def unsubscribe(self, listener: Listener, topics: Topic | Iterable[Topic]) -> None:
-        """MarketData.unsubscribe"""
+        """Undo subscribe; an unknown pair is no error."""
         self.market.unsubscribe(listener, topics)
 
     def stream_events(self, **more: Any) -> CallbackFeed[StreamEvent]:
-        """MarketData.stream_events"""
+        """What happens to sockets, topics and books (MarketData.stream_events)."""
         return self.market.stream_events(**more)
 
     def private_events(self, channels: Channels | None = None, *, bound: int = 1024,
@@ -500,11 +500,15 @@ class Client:
                            self._pool, bound, slow)
 
     async def listen(self, listener: Listener, channels: Channels | None = None) -> None:
-        """Trader.listen"""
+        """Send own order, fill, position, asset and risk events to a listener (Trader.listen)."""
         await self.trader.listen(listener, channels)
 
     async def start(self, listener: Listener | None = None, **more: Any) -> None:
-        """Trader.start; the kill switch watches from then on."""
+        """Log in, follow own orders, settle what an earlier run left in doubt (Trader.start).
+
+        The kill switch watches from then on. Raises ConfigError without keys, AuthenticationError
+        when they are refused, NotReady when doubts cannot be settled, JournalError.
+        """
         await self.kill_switch.start()
         await self.trader.start(listener, **more)
         self._is_started = True

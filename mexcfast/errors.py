@@ -278,6 +278,7 @@ class VenueError(MexcfastError):
 
     @property
     def advice(self) -> str:
+        """What to do about it, for this code where it has its own."""
         return _ADVICE.get(self.code or 0, self._advice)
 
     def __str__(self) -> str:

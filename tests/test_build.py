@@ -9,10 +9,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+
+import mexcfast
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +31,8 @@ from setuptools import Distribution
 command = ns["BuildExt"](Distribution({{"name": "probe"}}))
 
 def check(self):
-    ns["need"](self.compiler, {header!r}, {library!r}, "some-dev", "some-devel", "brew it")
+    ns["need"](self.compiler, {header!r}, {libraries!r}, "some-dev", "some-devel", "brew it",
+               "get it")
 
 ns["BuildExt"].build_extensions = check
 command.extensions = [setuptools.Extension("probe", ["probe.c"])]
@@ -46,7 +50,8 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def probe(header: str, library: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
-    code = PROBE.format(path=str(ROOT / "setup.py"), header=header, library=library)
+    code = PROBE.format(path=str(ROOT / "setup.py"), header=header,
+                        libraries=[library] if library else [])
     return run(code, **environment)
 
 
@@ -128,6 +133,16 @@ def test_pins_agree():
         project["project"]["optional-dependencies"]["test"])
 
 
+def test_the_version_is_one_number():
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", number)
+    assert mexcfast.__version__ == number
+    assert version("mexcfast") == number
+    newest = re.search(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None and newest[1] == number
+    assert newest[2] == "unreleased" or re.fullmatch(r"20\d\d-\d\d-\d\d", newest[2])
+
+
 # ---------------------------------------------------------------------------------------------
 # wheels.yml
 
@@ -155,7 +170,9 @@ def test_the_workflow_builds_what_is_declared():
     assert {row["platform"]: row["runner"] for row in matrix["include"]} == {
         "manylinux_x86_64": "ubuntu-24.04", "musllinux_x86_64": "ubuntu-24.04",
         "manylinux_aarch64": "ubuntu-24.04-arm", "musllinux_aarch64": "ubuntu-24.04-arm",
-        "macosx_arm64": "macos-14", "macosx_x86_64": "macos-15-intel"}
+        "macosx_arm64": "macos-14", "macosx_x86_64": "macos-15-intel", "win_amd64": "windows-2022"}
+    # what nobody has run is no reason to hold back what was: docs/platforms.md
+    assert [row["platform"] for row in matrix["include"] if row.get("trial")] == ["win_amd64"]
     assert {row["platform"] for row in matrix["include"]} == set(matrix["platform"])
 
 
@@ -177,7 +194,7 @@ def test_every_action_is_pinned_by_commit():
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
 
 
-@pytest.mark.parametrize("platform", ["linux", "macos"])
+@pytest.mark.parametrize("platform", ["linux", "macos", "windows"])
 def test_cibuildwheel_accepts_the_configuration(platform):
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cibuildwheel", "--print-build-identifiers", "--platform",
@@ -188,5 +205,6 @@ def test_cibuildwheel_accepts_the_configuration(platform):
     offered = set(done.stdout.split())
     for python in matrix["python"]:
         for name in matrix["platform"]:
-            if name.startswith("macos" if platform == "macos" else ("many", "musl")):
+            if name.startswith({"macos": "macos", "windows": "win", "linux": ("many", "musl")}[
+                    platform]):
                 assert python.replace("*", name) in offered

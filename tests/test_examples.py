@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,19 +14,11 @@ from types import ModuleType
 import pytest
 
 import mexcfast as mx
+from example_support import EXAMPLES, example
 from mexcfast.core.tracker import Phase
 from mexcfast.sim import Exchange
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="an installed wheel has no examples")
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_market_maker_quotes_both_sides_and_takes_its_quotes_back() -> None:
@@ -126,3 +117,16 @@ def test_the_compiled_strategy_obeys_the_limits(compiled: ModuleType) -> None:
             assert did.books > 0 and did.refused and did.is_flat and not venue.account.orders
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["backtest", "grid", "market_maker", "scanner", "taker"])
+def test_a_program_runs_as_it_is_told_at_its_top(name: str, tmp_path: Path) -> None:
+    """Whole, in a process of its own, on the embedded exchange; live ones are not tried."""
+    text = (EXAMPLES / f"{name}.py").read_text("utf-8")
+    assert f"    python examples/{name}.py  " in text and "--live" in text
+    done = subprocess.run([sys.executable, "-P", "-W", "error", str(EXAMPLES / f"{name}.py"),
+                           "--seconds", "1"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and "Traceback" not in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())     # nothing is left behind

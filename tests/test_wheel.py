@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,6 +102,30 @@ def test_it_holds_what_users_compile_and_type_against(wheel):
             stem = str(path.with_suffix(""))
             assert any(name.startswith(stem + ".") and name.endswith((".so", ".pyd"))
                        for name in names), f"{path} is not compiled"
+
+
+def test_it_says_what_it_is_made_of(wheel):
+    """PEP 770: a bill of materials, hashed in RECORD as everything else."""
+    with zipfile.ZipFile(wheel) as archive:
+        about = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        folder = about.rpartition("/")[0]
+        path = f"{folder}/sboms/mexcfast.cdx.json"
+        bill = json.loads(archive.read(path))
+        record = archive.read(f"{folder}/RECORD").decode()
+        metadata = message_from_bytes(archive.read(about))
+    assert re.search(rf"^{re.escape(path)},sha256=", record, re.M)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    root = bill["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("mexcfast", metadata["Version"])
+    by_name = {each["name"]: each for each in bill["components"]}
+    required = {each for each in metadata.get_all("Requires-Dist") if "extra ==" not in each}
+    assert {each["description"].removeprefix("required as ") for each in by_name.values()
+            if each["scope"] == "required"} - {"libcrypto, for SHA-256"} == required
+    assert by_name["Cython"]["version"] == version("Cython")
+    refs = {root["bom-ref"], *(each["bom-ref"] for each in bill["components"])}
+    assert len(refs) == len(bill["components"]) + 1     # picows twice: built against, and needed
+    (tree,) = bill["dependencies"]
+    assert tree["ref"] == root["bom-ref"] and set(tree["dependsOn"]) <= refs
 
 
 def test_it_holds_nothing_generated_and_no_tests(wheel):

@@ -434,9 +434,11 @@ class View(Mapping[K, R]):
         return iter(tuple(self._open))
 
     def values(self) -> ValuesView[R]:
+        """The records that are open now."""
         return dict(self._open).values()
 
     def items(self) -> ItemsView[K, R]:
+        """(id, record) of what is open now."""
         return dict(self._open).items()
 
     def __repr__(self) -> str:

@@ -30,7 +30,7 @@ from mexcfast.core.scan cimport ABSENT
 
 from typing import NamedTuple
 
-from mexcfast.core.channels import CHANNELS
+from mexcfast.core.channels import CHANNELS as _CHANNELS
 from mexcfast.errors import FrameError
 
 BY_VERSION = ("push.depth", "push.depth.full", "push.depth.step")
@@ -108,7 +108,7 @@ cdef class Arbiter:
 
     def __init__(self, str channel not None, *, uint32_t capacity=4096,
                  int64_t horizon_ns=10_000_000_000):
-        if channel not in {row.name for row in CHANNELS if row.name.startswith("push.")}:
+        if channel not in {row.name for row in _CHANNELS if row.name.startswith("push.")}:
             raise ValueError(f"channel is {channel!r}; allowed: a push of core/channels")
         if capacity < FIRST_CAP or capacity & (capacity - 1) or capacity > 1 << 20:
             raise ValueError(f"capacity is {capacity}; allowed: a power of two from {FIRST_CAP} "
@@ -195,7 +195,7 @@ cdef class Arbiter:
         if self.message is None:
             self.message = Message()
         self.message.decode_object(data)
-        if CHANNELS[self.message.tag].name != self.channel:
+        if _CHANNELS[self.message.tag].name != self.channel:
             raise FrameError(f"frame is no {self.channel}: {self.message.tail(40)!r}")
         verdict = self.admit(self.message, path, ts_recv_ns)
         if verdict == NEW:

@@ -7,9 +7,11 @@ _Level = tuple[float, float, int]
 class Book:
     def __init__(self) -> None: ...
     @property
-    def price_scale(self) -> int: ...
+    def price_scale(self) -> int:
+        """Decimals of the exact prices: price = mantissa x 10**-price_scale."""
     @property
-    def quantity_scale(self) -> int: ...
+    def quantity_scale(self) -> int:
+        """Decimals of the exact quantities, in contracts."""
     @property
     def storage(self) -> tuple[str, str]: ...
     @property

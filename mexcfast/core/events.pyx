@@ -23,8 +23,8 @@ from mexcfast.core.scan cimport (
 )
 from mexcfast.core.ticks cimport as_double
 
-from mexcfast.core.channels import CHANNELS
-from mexcfast.core.frame import KEY_IDS
+from mexcfast.core.channels import CHANNELS as _CHANNELS
+from mexcfast.core.frame import KEY_IDS as _KEY_IDS
 
 cdef extern from "Python.h":
     void PyType_Modified(PyTypeObject* cls)
@@ -69,7 +69,7 @@ cdef class Member:
         readonly str venue_name
 
     def __init__(self, str venue_name, str name, int kind):
-        self.key_ids = [KEY_IDS[venue_name]]
+        self.key_ids = [_KEY_IDS[venue_name]]
         self.venue_name = venue_name
         self.name = name
         self.kind = kind
@@ -577,14 +577,14 @@ cdef class EventContractPosition(Event):
 
 
 cdef Event NOTHING = Event()      # what a record made by hand belongs to
-cdef uint16_t SYMBOL_ID = KEY_IDS["symbol"]
-EVENT_CLASSES = [globals()[row.event] for row in CHANNELS]
+cdef uint16_t SYMBOL_ID = _KEY_IDS["symbol"]
+EVENT_CLASSES = [globals()[row.event] for row in _CHANNELS]
 
 
 def _add_members():
     """Give each class its channel's members as read-only attributes."""
     from mexcfast.core.channels import KINDS
-    for row in CHANNELS:
+    for row in _CHANNELS:
         cls = globals()[row.record or row.event]
         members = <dict>type_dict(cls)
         for field in row.fields:
@@ -594,7 +594,7 @@ def _add_members():
                 continue
             known = members.get(field.name)
             if isinstance(known, Member):
-                (<Member>known).key_ids.append(KEY_IDS[field.venue_name])
+                (<Member>known).key_ids.append(_KEY_IDS[field.venue_name])
             else:
                 members[field.name] = Member(field.venue_name, field.name, KINDS.index(field.kind))
         PyType_Modified(<PyTypeObject*>cls)

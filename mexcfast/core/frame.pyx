@@ -20,7 +20,7 @@ from mexcfast.core.scan cimport (
 )
 from mexcfast.core.ticks cimport Fixed, MAX_SCALE, fixed_from_text
 
-from mexcfast.core.channels import CHANNELS, KINDS
+from mexcfast.core.channels import CHANNELS as _CHANNELS, KINDS as _KINDS
 from mexcfast.errors import FrameError
 
 NAMED_KEYS = ("channel", "data", "symbol", "ts", "asks", "bids", "version", "begin", "end", "code",
@@ -111,14 +111,14 @@ cdef uint16_t key_id_of(const char* key, uint32_t size) noexcept nogil:
 def _fill_tables():
     """KEY_IDS by name; the name tables and the schema in C."""
     ids = {name: number for number, name in enumerate(NAMED_KEYS, 1)}
-    if len(CHANNELS) != N_TAGS or [row.name for row in CHANNELS[:9]] != list(NAMED_TAGS):
+    if len(_CHANNELS) != N_TAGS or [row.name for row in _CHANNELS[:9]] != list(NAMED_TAGS):
         raise AssertionError("channels.CHANNELS and the tags in core/frame.pxd differ")
-    for tag, row in enumerate(CHANNELS):
+    for tag, row in enumerate(_CHANNELS):
         for field in row.fields:
             number = ids.setdefault(field.venue_name, len(ids) + 1)
             if number >= N_KEYS:
                 raise AssertionError("more keys than core/frame.N_KEYS")
-            SCHEMA[tag][number] = 1 + KINDS.index(field.kind)
+            SCHEMA[tag][number] = 1 + _KINDS.index(field.kind)
         if row.name and row.name != "rs.":
             enter(channel_slots, row.name.encode(), tag)
     for name, number in ids.items():

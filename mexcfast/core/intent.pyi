@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final, final
+from typing import Any, Final, Never, final
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.types import (
@@ -41,7 +41,8 @@ _Limited = Decimal | dict[str, Decimal] | None
 @final
 class RiskLimits:
     def __init__(
-        self, *, max_notional: _Limit = None, max_position: _Limit = None,
+        # none by position: at run time a C slot's signature has *args and stubtest wants them
+        self, *args: Never, max_notional: _Limit = None, max_position: _Limit = None,
         max_open_orders: int | Mapping[str, int] | None = None, refuse_self_cross: bool = True,
         max_clock_error_ms: float | None = None, max_book_age_ms: float | None = None,
         max_leverage: int | Mapping[str, int] | None = None, price_band: _Limit = None,

@@ -19,12 +19,12 @@ from mexcfast.core.tap cimport (
     TRUSTED,
 )
 
-from mexcfast.core.channels import CHANNELS
+from mexcfast.core.channels import CHANNELS as _CHANNELS
 from mexcfast.core.listener import overrides
 from mexcfast.errors import FrameError
 
-TAGS = {row.name: tag for tag, row in enumerate(CHANNELS)}
-cdef tuple TAG_NUMBERS = tuple(range(len(CHANNELS)))
+TAGS = {row.name: tag for tag, row in enumerate(_CHANNELS)}
+cdef tuple TAG_NUMBERS = tuple(range(len(_CHANNELS)))
 
 
 cdef uint32_t hash_of(const char* name, uint32_t size) noexcept nogil:
@@ -114,7 +114,7 @@ cdef class Route:
 
     def arbitrations(self):
         """What arbitrate() was told, as the tape has it."""
-        return [self._arbitration(CHANNELS[tag].name, arbiter, path)
+        return [self._arbitration(_CHANNELS[tag].name, arbiter, path)
                 for tag, (arbiter, path) in (self.arbiters or {}).items()]
 
     def forget_receipts(self):
@@ -209,7 +209,7 @@ cdef class Reader:
         cdef Route route
         cdef list found = []
         for route in self.routes.values():
-            found += [(CHANNELS[tag].name, route.symbol) for tag in route.heard]
+            found += [(_CHANNELS[tag].name, route.symbol) for tag in route.heard]
         return found
 
     def record(self, Tap tap, uint32_t source=0):

@@ -134,18 +134,22 @@ class TrackedOrder:
 
     @property
     def is_final(self) -> bool:
+        """Filled, cancelled or rejected: it changes no more."""
         return self.phase >= Phase.FILLED
 
     @property
     def symbol(self) -> str | None:
+        """The contract; None while only a fill of it is known."""
         return self.report.symbol if self.report is not None else self._symbol
 
     @property
     def side(self) -> Side | None:
+        """What it does to the position."""
         return self.report.side if self.report is not None else self._side
 
     @property
     def type(self) -> OrderType | None:
+        """How long it lives, and at which price."""
         return self.report.type if self.report is not None else self._type
 
     @property
@@ -155,6 +159,7 @@ class TrackedOrder:
 
     @property
     def price(self) -> Decimal | None:
+        """The limit, in quote currency; the venue's word when it has spoken."""
         return self.report.price if self.report is not None else self._price
 
     @property

@@ -57,7 +57,10 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 def check_socket_path(path: str | os.PathLike[str]) -> str:
-    """The path as text; ConfigError when the system would refuse it."""
+    """The path as text; ConfigError when the system would refuse it, or has no such sockets."""
+    if not hasattr(asyncio, "open_unix_connection"):
+        raise ConfigError("the watchdog needs unix sockets, which Python has not on this system; "
+                          "without one, let orders end by themselves (docs/platforms.md)")
     text = os.path.abspath(path)
     if len(os.fsencode(text)) > SOCKET_PATH_MAX:
         raise ConfigError(f"the watchdog's socket {text!r} is too long; allowed: "

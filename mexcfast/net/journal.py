@@ -15,6 +15,7 @@ it is held while it is open. No keys, no signatures, no balances in it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -29,8 +30,10 @@ log = logging.getLogger("mexcfast.net")
 
 try:
     import fcntl
-except ImportError:             # Windows has no flock; there the lock file is advice only
+except ImportError:             # Windows: msvcrt locks the file's first byte instead
     fcntl = None  # type: ignore[assignment]
+O_BINARY = getattr(os, "O_BINARY", 0)       # Windows would write two bytes for each end of a line
+REPLACES_OPEN_FILES = os.name != "nt"       # Windows: neither the old nor the new one may be open
 
 
 class Journal:
@@ -63,6 +66,7 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
+        """Lines can be written."""
         return self._fd is not None
 
     def open(self, access_key: str, session: int, now_ms: Callable[[], int]) -> int:
@@ -132,11 +136,15 @@ class Journal:
 
     def _take_lock(self) -> None:
         self._lock = open(self.path.with_name(self.path.name + ".lock"), "ab")  # noqa: SIM115
-        if fcntl is not None:
-            try:
+        try:
+            if fcntl is not None:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise JournalError("another process uses it") from None
+            else:
+                msvcrt = importlib.import_module("msvcrt")
+                self._lock.seek(0)
+                msvcrt.locking(self._lock.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            raise JournalError("another process uses it") from None
 
     def _write(self, line: bytes, *, durable: bool = False) -> None:
         if self._fd is None:
@@ -164,18 +172,30 @@ class Journal:
         """Replace the file by the shortest one that says the same, in one step."""
         content = self.ledger.compact(self._now_ms())
         fresh = self.path.with_name(self.path.name + ".new")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        appending = os.O_WRONLY | os.O_APPEND | O_BINARY
+        fd = os.open(fresh, appending | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             view = memoryview(content)
             while view:
                 view = view[os.write(fd, view):]
             os.fsync(fd)
-            os.replace(fresh, self.path)
+            if REPLACES_OPEN_FILES:
+                os.replace(fresh, self.path)
         except OSError:
             os.close(fd)
             raise
+        if not REPLACES_OPEN_FILES:
+            os.close(fd)
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+            try:
+                os.replace(fresh, self.path)
+            finally:                        # whichever it is now: without one nothing may leave
+                fd = os.open(self.path, appending | os.O_CREAT, 0o600)
+                self._fd, self._size = fd, os.fstat(fd).st_size
         self._flush_folder()
-        if self._fd is not None:
+        if self._fd is not None and self._fd != fd:
             os.close(self._fd)
         self._fd, self._size = fd, len(content)
         self._compact_at = max(self.max_bytes, 2 * self._size)

@@ -237,9 +237,13 @@ class KillSwitch:
         loop = asyncio.get_running_loop()
         for name in self.settings.signals:
             number = getattr(signal, name, None)
-            if number is None or not hasattr(loop, "add_signal_handler"):
-                raise ConfigError(f"signals names {name!r}; allowed: signals of this system")
-            loop.add_signal_handler(number, self._signalled, name, number)
+            try:
+                if number is None:
+                    raise NotImplementedError
+                loop.add_signal_handler(number, self._signalled, name, number)
+            except (NotImplementedError, AttributeError):       # Windows has no such handlers
+                raise ConfigError(f"signals names {name!r}; allowed: signals that this system's "
+                                  "event loop can wait for") from None
             self._signals.append(number)
         if self._wants_work:
             self._climb()

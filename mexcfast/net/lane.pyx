@@ -9,8 +9,8 @@ not know, an end in the middle, a deadline.
 
 On a plain socket the request is handed to the kernel at once, not at the end of the loop's turn:
 it leaves earlier, and when the kernel refuses it we know that not one byte was taken. What the
-kernel does not take at once the transport sends. Over TLS the transport writes, and any write
-counts as left.
+kernel does not take at once the transport sends. Over TLS, and on Windows, the transport writes,
+and any write counts as left.
 """
 
 cimport cython
@@ -22,21 +22,33 @@ import socket
 
 from mexcfast.errors import BadAnswer, ConnectionLost, RequestTimeout
 
-cdef extern from "sys/socket.h" nogil:
-    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
-    ssize_t c_recv "recv"(int fd, void* data, size_t size, int flags)
-    int MSG_PEEK
-    int MSG_DONTWAIT
-
 cdef extern from *:
     """
+    #ifdef _WIN32
+    /* There no connection is given to the kernel directly: the transport writes, as over TLS. */
+    #define mexcfast_is_direct 0
+    #define mexcfast_send_flags 0
+    #define mexcfast_peek_flags 0
+    #define mexcfast_send(fd, data, size, flags) ((void)(data), (void)(size), (Py_ssize_t)-1)
+    #define mexcfast_recv(fd, data, size, flags) ((void)(data), (Py_ssize_t)-1)
+    #else
+    #include <sys/socket.h>
+    #define mexcfast_is_direct 1
     #ifdef MSG_NOSIGNAL
     #define mexcfast_send_flags (MSG_DONTWAIT | MSG_NOSIGNAL)
     #else
     #define mexcfast_send_flags MSG_DONTWAIT
     #endif
+    #define mexcfast_peek_flags (MSG_PEEK | MSG_DONTWAIT)
+    #define mexcfast_send send
+    #define mexcfast_recv recv
+    #endif
     """
+    Py_ssize_t c_send "mexcfast_send"(int fd, const void* data, size_t size, int flags) nogil
+    Py_ssize_t c_recv "mexcfast_recv"(int fd, void* data, size_t size, int flags) nogil
+    const bint is_direct "mexcfast_is_direct"
     int mexcfast_send_flags
+    int mexcfast_peek_flags
 
 cdef extern from "errno.h" nogil:
     int errno
@@ -106,7 +118,8 @@ cdef class LaneConnection:
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._fd = sock.fileno()
+            if is_direct:
+                self._fd = sock.fileno()
         self._rest()
 
     def data_received(self, bytes data not None):
@@ -161,7 +174,7 @@ cdef class LaneConnection:
         ended is dropped.
         """
         cdef char byte = 0
-        cdef ssize_t size
+        cdef Py_ssize_t size
         if self.state != IDLE_:
             return False
         if self._transport.is_closing() or self.is_old(self._loop.time()):
@@ -169,7 +182,7 @@ cdef class LaneConnection:
             return False
         if self._fd < 0:
             return True
-        size = c_recv(self._fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+        size = c_recv(self._fd, &byte, 1, mexcfast_peek_flags)
         if size < 0 and (errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR):
             return True
         if size <= 0 or not self._is_tls:
@@ -188,7 +201,7 @@ cdef class LaneConnection:
         """
         cdef const char* data = PyBytes_AS_STRING(request)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(request)
-        cdef ssize_t sent = 0
+        cdef Py_ssize_t sent = 0
         if self.state != IDLE_ or self._transport.is_closing():
             raise NotSent("the connection is not idle")
         if not self._is_tls and self._fd >= 0:

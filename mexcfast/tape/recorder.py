@@ -347,7 +347,8 @@ class Recorder:
     def _open_part(self) -> None:
         self._part += 1
         path = self.directory / f"{self.tape}-{self._part:05d}{form.SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+                             | getattr(os, "O_BINARY", 0), 0o600)     # Windows: bytes as they are
         self.parts.append(path)
         self._part_bytes = 0
         self._part_since = time.monotonic()

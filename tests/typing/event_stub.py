@@ -27,6 +27,11 @@ BY_HAND = {
     "Deals": [("deals", "list[Deal]")],
     "Tickers": [("tickers", "list[TickerRow]")],
 }
+DOCS = {
+    "channel": "The venue's name of it, push.depth for example.",
+    "raw": "The frame as it came.",
+    "ts_recv_ns": "Our wall clock at receipt; 0 when it was not given.",
+}
 METHODS = {
     "Record": ["def __init__(self) -> None: ...",
                "def decimal(self, name: str) -> Decimal | None: ...",
@@ -41,9 +46,11 @@ from typing import Any, Final, final
 class Member:
     def __init__(self, venue_name: str, name: str, kind: int) -> None: ...
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Ours, in snake case."""
     @property
-    def venue_name(self) -> str: ...
+    def venue_name(self) -> str:
+        """As it stands in the frame."""
     def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
     def __set__(self, instance: Any, value: Any, /) -> None: ...
 '''
@@ -73,7 +80,9 @@ def class_stub(cls: type) -> str:
     head = f"class {cls.__name__}{'' if base is object else f'({base.__name__})'}:"
     lines = [f"    {line}" for line in METHODS.get(cls.__name__, [])]
     for name, kind in properties_of(cls.__name__):
-        lines += ["    @property", f"    def {name}(self) -> {kind}: ..."]
+        words = DOCS.get(name) if cls.__name__ == "Event" else None
+        lines += ["    @property", f"    def {name}(self) -> {kind}:" + ("" if words else " ...")]
+        lines += [f'        """{words}"""'] if words else []
     final = "" if cls.__subclasses__() or cls in (events.Record, events.Event) else "@final\n"
     if not lines:
         return f"\n{final}{head} ...\n"
