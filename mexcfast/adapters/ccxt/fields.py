@@ -223,6 +223,8 @@ def _correct_order(parsed: Row, raw: Row) -> None:
         parsed["clientOrderId"] = str(external)
     state = str(raw.get("state"))
     if "triggerType" in raw:
+        # ccxt takes the id of the order it placed, which is 0 while it waits.
+        parsed["id"] = str(raw.get("id"))
         parsed["status"] = PLAN_STATES.get(state, parsed["status"])
     elif state == "5":
         parsed["status"] = "rejected"
