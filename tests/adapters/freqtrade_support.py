@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from mexcfast.cli.sim import ccxt_addresses
 from mexcfast.sim import Exchange
+from mexcfast.sim.truth import account
 
 PAIR, MARKET = "BTC/USDT:USDT", "BTC_USDT"
 HISTORY = 30                 # minutes of candles before now
@@ -54,7 +57,8 @@ class Tiny(IStrategy):
         return "told to" if (HERE / "leave").exists() else None
 
     def custom_stoploss(self, *args, **kwargs):
-        return -0.05 if (HERE / "tighten").exists() else -0.25
+        told = HERE / "stop"
+        return float(told.read_text()) if told.exists() else -0.25
 
     def leverage(self, *args, **kwargs):
         return 5.0
@@ -98,10 +102,39 @@ class Venue:
     def trade(self, side: str, volume: int) -> int:
         return int(self.do(lambda: self.exchange.trade(MARKET, side, volume)))
 
+    def sell_down_to(self, price: float) -> None:
+        """One market sell through every bid from here to a price."""
+        bids = self.do(lambda: self.exchange.book(MARKET).bids)
+        self.trade("sell", sum(int(bid[1]) for bid in bids if float(bid[0]) >= price))
+
     def sent(self, path: str) -> list[Any]:
         """Bodies of the requests to paths that end so."""
-        return self.do(lambda: [one.body for one in self.exchange.requests  # type: ignore
-                                if one.path.endswith(path)])
+        return [json.loads(one.body) for one in self._requests() if one.path.endswith(path)]
+
+    def asked(self, path: str) -> list[dict[str, str]]:
+        """Queries of the requests to paths with this in them."""
+        return [dict(parse_qsl(one.query)) for one in self._requests() if path in one.path]
+
+    def _requests(self) -> list[Any]:
+        return list(self.do(lambda: list(self.exchange.requests)))
+
+    def _truth(self, part: str) -> list[dict[str, Any]]:
+        """Part of the account's true state, numbers as floats."""
+        rows = self.do(lambda: account(self.exchange, None)[part])
+        return [{name: float(value) if isinstance(value, Decimal) else value
+                 for name, value in row.items()} for row in rows]
+
+    def position(self) -> list[dict[str, Any]]:
+        """What the account holds."""
+        return self._truth("positions")
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Its plan orders that have not fired."""
+        return self._truth("waiting")
+
+    def one_way(self) -> None:
+        """Put the account in the mode that the adapter refuses."""
+        self.do(lambda: self.exchange.venue.desk.change_mode(self.exchange.account, 2))
 
 
 @contextmanager

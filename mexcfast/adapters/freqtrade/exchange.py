@@ -113,6 +113,13 @@ def install() -> None:
     adapter.install()
 
 
+def uninstall() -> None:
+    """Undo install(); objects already made stay what they are."""
+    if getattr(rooms, "Mexc", None) is Mexc:
+        del rooms.Mexc
+    adapter.uninstall()
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """ccxt's errors as freqtrade's, in the way of its own methods."""
@@ -233,6 +240,8 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
         params: Row = super()._get_params(side, ordertype, leverage, reduceOnly, time_in_force)
         if self._futures:
             params.update(self._terms(leverage))
+            if ordertype == "market":
+                params["type"] = rules.MARKET
             name = getattr(_sending, "client_order_id", None)
             if name is not None:
                 params["clientOrderId"] = name

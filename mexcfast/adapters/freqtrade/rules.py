@@ -22,10 +22,11 @@ PAGE = 100                   # rows of a page, the most that every paged endpoin
 SPAN_MS = 89 * 86_400_000    # histories answer for at most 90 days
 AHEAD_MS = 60_000            # an end a little ahead: our clock may be behind the venue's
 
-# protocol.md 11.1, 11.5
+# protocol.md 11.1, 11.2, 11.5
 ENTRY_SIDES = {"buy": 1, "sell": 3}
 EXIT_SIDES = {"buy": 2, "sell": 4}
 RISES_TO, FALLS_TO = 1, 2
+MARKET = 5                   # ccxt sends 6, of which what is not filled at once rests
 SEVEN_DAYS = 2
 
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
