@@ -37,7 +37,7 @@ class Tiny(IStrategy):
     startup_candle_count = 0
     process_only_new_candles = False
     minimal_roi = {{}}
-    stoploss = -0.25
+    stoploss = {stoploss}
     use_custom_stoploss = True
     order_types = {{"entry": "{entry}", "exit": "market", "stoploss": "market",
                    "stoploss_on_exchange": True, "stoploss_on_exchange_interval": 1,
@@ -148,9 +148,9 @@ def running(**settings: Any) -> Iterator[Venue]:
 
 
 def configuration(venue: Venue, folder: Path, *, side: str = "long", entry: str = "market",
-                  **changes: Any) -> dict[str, Any]:
+                  stoploss: float = -0.25, **changes: Any) -> dict[str, Any]:
     """A whole configuration; its strategy lies in `folder`."""
-    (folder / "tiny.py").write_text(STRATEGY.format(side=side, entry=entry))
+    (folder / "tiny.py").write_text(STRATEGY.format(side=side, entry=entry, stoploss=stoploss))
     exchange = {
         "name": "mexc", "pair_whitelist": [PAIR], "pair_blacklist": [],
         "key": venue.exchange.access_key, "secret": venue.exchange.secret,

@@ -184,10 +184,12 @@ def test_fixes_of_orders(kind: type) -> None:
         assert ours.parse_order({**RAW, "state": state})["status"] == status
     assert stock.parse_order({**RAW, "state": 5})["status"] == "5"
     plan = {key: RAW[key] for key in ("symbol", "vol", "side", "orderType", "createTime")}
-    plan |= {"id": "9", "triggerType": 1, "triggerPrice": 90000}
+    plan |= {"id": "9", "orderId": 0, "triggerType": 1, "triggerPrice": 90000}
     for state, status in ((1, "open"), (2, "canceled"), (3, "closed"), (4, "expired"),
                           (5, "rejected")):
-        assert ours.parse_order({**plan, "state": state})["status"] == status
+        order = ours.parse_order({**plan, "state": state})
+        assert (order["status"], order["id"]) == (status, "9")
+    assert stock.parse_order(plan)["id"] == "0"                  # of the order it placed, none yet
     spot = {"symbol": "BTCUSDT", "orderId": "1", "side": "BUY", "type": "LIMIT", "status": "NEW"}
     assert ours.parse_order(spot) == stock.parse_order(spot)
 
