@@ -195,6 +195,21 @@ def test_fixes_of_orders(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", [OURS, OURS_SYNC])
+def test_info_can_be_left_out(kind: type) -> None:
+    stock = offline(kind)
+    ours = offline(kind, options={"mexcfast": {"info": False}})
+    deal = {"p": 84000.5, "v": 3, "T": 1, "O": 1, "M": 2, "t": 1_700_000_000_000}
+    quote = {"symbol": MARKET, "lastPrice": 84000, "bid1": 83999.5, "ask1": 84000.5,
+             "timestamp": 1_700_000_000_000}
+    spot = {"symbol": "BTCUSDT", "orderId": "1", "side": "BUY", "type": "LIMIT", "status": "NEW"}
+    market = stock.market(SYMBOL)
+    for name, raw in (("parse_trade", deal), ("parse_order", RAW), ("parse_ticker", quote)):
+        whole, less = (getattr(one, name)(raw, market) for one in (stock, ours))
+        assert whole["info"] == raw and less == {**whole, "info": None}
+    assert ours.parse_order(spot)["info"] == spot
+
+
+@pytest.mark.parametrize("kind", [OURS, OURS_SYNC])
 def test_fixes_of_own_trades(kind: type) -> None:
     raw = {"id": "1", "symbol": MARKET, "vol": 2, "price": 84000.5, "fee": 0.1, "isTaker": True,
            "feeCurrency": "USDT", "timestamp": 1_700_000_000_000, "orderId": "7", "positionMode": 1}

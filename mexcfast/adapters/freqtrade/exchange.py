@@ -35,6 +35,7 @@ try:
         ConfigurationError,
         DDosProtection,
         ExchangeError,
+        FreqtradeException,
         InvalidOrderException,
         OperationalException,
         RetryableOrderError,
@@ -60,7 +61,7 @@ Row = dict[str, Any]
 #: module:class -> method -> names of its parameters after self, as in adapters/ccxt/compat.py
 TABLE: dict[str, dict[str, str]] = {
     "freqtrade.exchange.exchange:Exchange": {
-        "validate_config": "config",
+        "build_ft_has": "exchange_conf", "validate_config": "config",
         "validate_trading_mode_and_margin_mode": "trading_mode margin_mode allow_none_margin_mode",
         "additional_exchange_init": "", "_lev_prep": "pair leverage side accept_fail",
         "_get_params": "side ordertype leverage reduceOnly time_in_force",
@@ -138,7 +139,7 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
     """MEXC: futures with isolated margin, and spot as freqtrade has it."""
 
     # Sides of closing orders, kinds, client ids and states are wrong in stock ccxt.
-    _ccxt_params: ClassVar[Row] = {"options": {"mexcfast": {"fixes": True}}}
+    _ccxt_params: ClassVar[Row] = {"options": {"mexcfast": {"fixes": True, "info": True}}}
     _ft_has_futures: ClassVar[Row] = {
         "order_time_in_force": ["GTC", "FOK", "IOC", "PO"],
         "ohlcv_candle_limit": 1000,
@@ -176,6 +177,13 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
         if self._futures:
             config = deep_merge_dicts(config, {"options": {"mexcfast": {"swap_only": True}}})
         return config
+
+    def build_ft_has(self, exchange_conf: Row) -> None:
+        super().build_ft_has(exchange_conf)
+        if self._futures and self._ft_has["ws_enabled"]:
+            # They count contracts, and would be mixed with REST's coins.
+            log.warning("ws_enabled is not supported with MEXC futures: candles come from REST")
+            self._ft_has["ws_enabled"] = False
 
     def validate_trading_mode_and_margin_mode(self, trading_mode: Any, margin_mode: Any,
                                               allow_none_margin_mode: bool = False) -> None:
@@ -260,6 +268,8 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
         Raises TemporaryError when the venue refused it or it is proven not to be there (freqtrade
         may try again), OperationalException, which stops the bot, when the venue cannot be asked.
         """
+        if self._futures:
+            self._terms(order["leverage"])         # a dry run refuses what the venue would
         if not self._live:
             return super().create_order(**order)  # type: ignore[no-any-return]
         name, pair = uuid.uuid4().hex, order["pair"]
@@ -299,6 +309,11 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
             if rules.is_refusal(str(error.__cause__)):
                 raise
             doubt = error
+        except FreqtradeException:
+            raise
+        except Exception as error:      # whatever it is, it came when the order may have left
+            doubt = TemporaryError(f"{type(error).__name__} while placing {what}: {error}")
+            doubt.__cause__ = error
         log.warning("Outcome of %s is unknown (%s); asking MEXC", what, doubt)
         started = time.monotonic()
         while True:
@@ -503,10 +518,10 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
     @retrier_async  # type: ignore[untyped-decorator]
     async def _async_get_candle_history(self, pair: str, timeframe: str, candle_type: Any,
                                         since_ms: int | None = None) -> Any:
-        """Candles between two bounds, with volumes in coins.
+        """As many candles as asked for, with volumes in coins.
 
-        With a start alone the venue answers with as much as it likes, and it is not said from
-        which end (protocol.md 13).
+        ccxt asks without an end, or without a start: of more than 2000 candles it is not said from
+        which end the venue takes them (protocol.md 13), and fewer are wanted.
         """
         kinds = (CandleType.FUTURES, CandleType.MARK, CandleType.INDEX)
         if not self._futures or candle_type not in kinds:
@@ -514,8 +529,11 @@ class Mexc(rooms.Exchange):  # type: ignore[misc]
                 pair, timeframe, candle_type, since_ms, count=0)
         limit = self.ohlcv_candle_limit(timeframe, candle_type=candle_type, since_ms=since_ms)
         span = limit * rooms.timeframe_to_msecs(timeframe)
-        start = self._api.milliseconds() - span if since_ms is None else since_ms
-        params = {"start": start // 1000, "end": (start + span) // 1000}
+        params: Row = {}
+        if since_ms is None:              # up to now by the venue's clock
+            params["start"] = (self._api.milliseconds() - span) // 1000
+        else:
+            params["end"] = (since_ms + span) // 1000
         if candle_type != CandleType.FUTURES:
             params["price"] = str(candle_type)
         with translated(f"fetch candles of {pair}, {timeframe}, {candle_type}"):
