@@ -184,12 +184,29 @@ def test_fixes_of_orders(kind: type) -> None:
         assert ours.parse_order({**RAW, "state": state})["status"] == status
     assert stock.parse_order({**RAW, "state": 5})["status"] == "5"
     plan = {key: RAW[key] for key in ("symbol", "vol", "side", "orderType", "createTime")}
-    plan |= {"id": "9", "triggerType": 1, "triggerPrice": 90000}
+    plan |= {"id": "9", "orderId": 0, "triggerType": 1, "triggerPrice": 90000}
     for state, status in ((1, "open"), (2, "canceled"), (3, "closed"), (4, "expired"),
                           (5, "rejected")):
-        assert ours.parse_order({**plan, "state": state})["status"] == status
+        order = ours.parse_order({**plan, "state": state})
+        assert (order["status"], order["id"]) == (status, "9")
+    assert stock.parse_order(plan)["id"] == "0"                  # of the order it placed, none yet
     spot = {"symbol": "BTCUSDT", "orderId": "1", "side": "BUY", "type": "LIMIT", "status": "NEW"}
     assert ours.parse_order(spot) == stock.parse_order(spot)
+
+
+@pytest.mark.parametrize("kind", [OURS, OURS_SYNC])
+def test_info_can_be_left_out(kind: type) -> None:
+    stock = offline(kind)
+    ours = offline(kind, options={"mexcfast": {"info": False}})
+    deal = {"p": 84000.5, "v": 3, "T": 1, "O": 1, "M": 2, "t": 1_700_000_000_000}
+    quote = {"symbol": MARKET, "lastPrice": 84000, "bid1": 83999.5, "ask1": 84000.5,
+             "timestamp": 1_700_000_000_000}
+    spot = {"symbol": "BTCUSDT", "orderId": "1", "side": "BUY", "type": "LIMIT", "status": "NEW"}
+    market = stock.market(SYMBOL)
+    for name, raw in (("parse_trade", deal), ("parse_order", RAW), ("parse_ticker", quote)):
+        whole, less = (getattr(one, name)(raw, market) for one in (stock, ours))
+        assert whole["info"] == raw and less == {**whole, "info": None}
+    assert ours.parse_order(spot)["info"] == spot
 
 
 @pytest.mark.parametrize("kind", [OURS, OURS_SYNC])

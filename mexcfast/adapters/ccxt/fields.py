@@ -20,6 +20,7 @@ Row = dict[str, Any]
 #: options["mexcfast"] as it is without a word of the user's
 DEFAULTS: Row = {
     "fixes": False,          # corrected unified fields
+    "info": True,            # the untouched JSON in trades, orders and tickers of swaps
     "swap_only": False,      # load_markets and fetch_currencies leave spot alone
     "engine": False,         # create_order and cancel_order through mexcfast.Client
     "snapshotDelay": 0,      # frames kept before a book's snapshot is asked for; stock: 25
@@ -124,6 +125,12 @@ class Fields:
                 parsed = stock
         if self._fixes and not public and known is not None:
             parsed["side"] = SIDES.get(str(trade.get("side")), parsed["side"])
+        return self._shown(parsed, known)
+
+    def _shown(self: Any, parsed: Row, known: Any) -> Row:
+        """Without `info` when that was chosen: caches then hold no second copy of everything."""
+        if known is not None and not self._choice("info"):
+            parsed["info"] = None
         return parsed
 
     def _makes_ids(self: Any) -> bool:
@@ -140,7 +147,7 @@ class Fields:
                 parsed = stock
         if self._fixes and known is not None:
             _correct_order(parsed, order)
-        return parsed
+        return self._shown(parsed, known)
 
     def parse_ticker(self: Any, ticker: Row, market: Any = None) -> Row:
         known = self._known(ticker.get("symbol"))
@@ -151,7 +158,7 @@ class Fields:
             stock = super().parse_ticker(ticker, market)     # type: ignore[misc]
             if parsed is None or not self._agrees("ticker", parsed, stock):
                 parsed = stock
-        return parsed
+        return self._shown(parsed, known)
 
     # -- orders going out, shared by both classes -------------------------------------------------
 
@@ -223,6 +230,8 @@ def _correct_order(parsed: Row, raw: Row) -> None:
         parsed["clientOrderId"] = str(external)
     state = str(raw.get("state"))
     if "triggerType" in raw:
+        # ccxt takes the id of the order it placed, which is 0 while it waits.
+        parsed["id"] = str(raw.get("id"))
         parsed["status"] = PLAN_STATES.get(state, parsed["status"])
     elif state == "5":
         parsed["status"] = "rejected"

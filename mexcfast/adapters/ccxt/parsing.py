@@ -2,7 +2,8 @@
 
 Each function returns what ccxt 4.5 returns for the same swap JSON, key order, types and digits
 included, or None when the JSON is not of the plain shape it knows; ccxt's own parser then does it.
-Arithmetic is exact in decimal, as ccxt's is. tests/adapters/ccxt holds both against each other.
+Arithmetic is exact in decimal, as ccxt's is. tests/adapters/test_ccxt_frames.py holds both
+against each other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SMALL, _BIG = 1e-4, 1e15             # between them str(float) has no exponent
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LATEST_MS = 8_640_000_000_000_000
 
-_SIDES = {1: "buy", 2: "sell", 3: "3", 4: "4"}       # ccxt's; see fixes.py
+_SIDES = {1: "buy", 2: "sell", 3: "3", 4: "4"}       # ccxt's; corrected in fields.py
 _STATES = {1: "open", 2: "open", 3: "closed", 4: "canceled"}
 #: an order with one of these is not the plain order of the stream
 _OTHER_ORDER = frozenset((
