@@ -62,6 +62,7 @@ class Line:
         self.mismatches = 0              # books that were not what the gateway showed
         self.has_asked = False           # only an answer can tell what the book has missed
         self._cover = 0                  # up to this number, at least
+        self._stated = 0                 # number up to which the gateway's trust is known
         self._desk = desk
         self._told = UNHEARD
 
@@ -97,7 +98,7 @@ class Line:
     def take_from(self, source: Source) -> None:
         """From now on this gateway's messages count; everything begins anew."""
         self.source, self.source_name = source.number, source.name
-        self.epoch = 0
+        self.epoch = self._stated = 0
         self.seq = self.due = None
         self.upstream = ""
         self.is_refused = False
@@ -133,13 +134,12 @@ class Line:
             if self.book is not None:
                 self.upstream = ""
                 self._begin()
-        is_late = False                    # later numbers have told more than this answer knows
+        is_late = seq < self._stated       # what was heard since knows better
         if is_answer:
-            is_late = self.seq is not None and seq < self.seq
             if seq < self._cover:
                 return                     # given before what was lost; another will come
             self.has_asked = False
-            self.seq = self.seq if is_late else seq
+            self.seq = seq if self.seq is None else max(seq, self.seq)
         elif self.seq is None:
             self.seq = seq
         elif seq <= self.seq:
@@ -151,7 +151,9 @@ class Line:
                 self._miss(missing, seq - 1)
         if kind is Kind.FRAME:
             self._desk.reader.feed_bytes(payload, ts_ns)
-        elif kind is Kind.SNAPSHOT:
+            return
+        self._stated = max(seq, self._stated)
+        if kind is Kind.SNAPSHOT:
             self._load(payload, ts_ns, is_answer, is_late)
         elif kind is Kind.STATE:
             try:
@@ -189,10 +191,8 @@ class Line:
             self._desk.on_fault(fault, str(self.topic))
             return
         self._desk.reader.settle(book, old, change)
-        if not is_answer and self.has_asked:
-            return                         # what was lost may have come before it, or after
-        self.flag(upstream=None if is_late else "",
-                  transport="" if book.state is State.LIVE or is_answer else None)
+        # while a question is out it is not known what of the lost came before this
+        self.flag(upstream=None if is_late else "", transport=None if self.has_asked else "")
 
     def _compare(self, book: OrderBook, reply: bytes, ts_ns: int) -> None:
         """What the gateway shows at our own version is what we have, or we begin anew."""
