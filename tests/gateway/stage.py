@@ -26,18 +26,26 @@ class GatewayProcess:
         self.process = None
 
     async def __aenter__(self):
-        await self.start()
+        await self.spawn()
         return self
 
     async def __aexit__(self, *_):
         await self.kill()
 
     async def start(self):
-        """Returns when it publishes."""
+        """Once more; returns when it publishes."""
+        await self.spawn()
+        await self.here()
+
+    async def spawn(self):
+        """Begin, without waiting for anything."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", str(PROGRAM), json.dumps(self._arguments),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+
+    async def here(self):
+        """Until it publishes."""
         async with asyncio.timeout(WAIT):
             assert await self.process.stdout.readline() == b"here\n"
 

@@ -38,6 +38,7 @@ def test_two_gateways_three_consumers_one_is_killed():
                              for number in (0, 1))
             async with (first, second, Consumer(nats.url) as one, Consumer(nats.url) as two,
                         Consumer(nats.url) as three):
+                await asyncio.gather(first.here(), second.here())
                 await judged(venue, names, first, (one, two, three))
 
     async def judged(venue, names, first, consumers):
