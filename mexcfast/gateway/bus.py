@@ -6,6 +6,7 @@ nats-py is imported here only, when first used.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 from collections import deque
@@ -51,7 +52,8 @@ class Address:
                 host, port = parts.hostname, parts.port or 4222
             except ValueError:
                 host, port, parts = None, 0, urlsplit("")
-            if parts.scheme not in SCHEMES or not host or parts.path not in ("", "/"):
+            if (parts.scheme not in SCHEMES or not host or parts.path not in ("", "/")
+                    or parts.query or parts.fragment):
                 raise ConfigError(f"NATS address is {redacted(url)!r}; allowed: "
                                   "nats://host:port or tls://host:port")
             servers.append(f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
@@ -104,12 +106,12 @@ class Bus:
     async def open(self) -> None:
         """Connect. Raises ConnectFailed, MissingExtra; from then on it reconnects for ever."""
         try:
-            from nats.aio.client import Client
+            client = importlib.import_module("nats.aio.client")
         except ImportError as error:
             raise MissingExtra("gateway", str(error)) from error
 
         address = self.address
-        self._nats = Client()
+        self._nats = client.Client()
         options: dict[str, Any] = {
             "user": address.user, "password": address.password, "token": address.token,
             "user_credentials": address.creds, "nkeys_seed": address.nkey}

@@ -266,9 +266,11 @@ class Gateway:
         await self.client.close()
 
     async def ended(self) -> None:
-        """Until it is closed or cancelled. Raises what a task of its raised."""
-        if self._tasks:
-            await asyncio.gather(*self._tasks)
+        """Until it is closed. Raises what a task of its raised: without it nothing works."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if not task.cancelled():
+                task.result()
 
     @property
     def contracts(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import shutil
 import signal
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 BINARY = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/sbin")
+MISSING = [what for what, is_here in (
+    ("nats-server (apt-get install nats-server)", BINARY is not None),
+    ("nats-py (pip install 'mexcfast[gateway]')", importlib.util.find_spec("nats") is not None))
+    if not is_here]
 needs_nats = pytest.mark.skipif(
-    BINARY is None, reason="NO NATS-SERVER HERE: apt-get install nats-server; the gateway is not "
-                           "tested without it")
+    bool(MISSING), reason=f"GATEWAY NOT TESTED, missing: {', '.join(MISSING)}")
 
 
 class NatsServer:

@@ -67,12 +67,11 @@ def exchange(symbols=3, **more):
                        "levels": 12, **more})
 
 
-async def until(condition, what=""):
+async def until(condition):
     """Wait for something that other tasks bring about."""
     async with asyncio.timeout(WAIT):
-        while not condition():
+        while not condition():          # noqa: ASYNC110 - of a book, it has no event
             await asyncio.sleep(0.01)
-    return what
 
 
 def is_true(venue, book):

@@ -1,4 +1,4 @@
-"""Issue's proof: two gateways, three consumers, a real nats-server, 200 contracts, one gateway dies.
+"""Two gateways, three consumers, a real nats-server, 200 contracts, and one gateway is killed.
 
 Every consumer's book is right or flagged, at every look, and flagged within the stated bound.
 """

@@ -24,8 +24,8 @@ from mexcfast.gateway.lines import Line
 from mexcfast.gateway.publisher import _BookRelay, _Relay
 from mexcfast.gateway.sources import Source
 from mexcfast.gateway.wire import Beat
-from models.frames import SYMBOL, Control, frame_text, levels, snapshot_text
 from models.book_model import Frame
+from models.frames import SYMBOL, Control, frame_text, levels, snapshot_text
 
 GATEWAY = 77
 TOPIC = T.depth(SYMBOL)
