@@ -189,22 +189,26 @@ class _Stage:
                                       topic=line.topic, count=count))
 
     def on_trust(self, line: Line, was: str) -> None:
-        """A line is trusted no longer, or again."""
+        """A line is trusted no longer, or again.
+
+        Reasons that every line of a gateway has have been logged once for all.
+        """
+        is_quiet = not line.upstream
         now_ns = time.time_ns()
         if line.why:
             self._tell(line, Degraded(ts_ns=now_ns, connection=line.source_name, topic=line.topic,
-                                      why=line.why, silent_ns=0))
+                                      why=line.why, silent_ns=0), is_quiet)
         else:
             self._tell(line, Recovered(ts_ns=now_ns, connection=line.source_name, topic=line.topic,
-                                       why=f"no longer: {was}", after_ns=0))
+                                       why=f"no longer: {was}", after_ns=0), is_quiet)
 
     def on_source(self, line: Line, old: str) -> None:
         """It comes from another gateway."""
         self._tell(line, SourceChanged(ts_ns=time.time_ns(), connection=line.source_name,
-                                       topic=line.topic, old=old))
+                                       topic=line.topic, old=old), is_quiet=not old)
 
-    def _tell(self, line: Line, event: StreamEvent) -> None:
-        self.notices.tell(event, self.listeners_of(line))
+    def _tell(self, line: Line, event: StreamEvent, is_quiet: bool = False) -> None:
+        self.notices.tell(event, self.listeners_of(line), is_quiet=is_quiet)
 
     # -- what the reader is attached to -----------------------------------------------------------
 
@@ -409,7 +413,10 @@ class Consumer:
         if source.beat is not beat:
             return                                      # it was older than another
         for line in list(self._subscriptions):
-            self._choose(line)
+            symbol = line.topic.symbol
+            if changed or line.why or (line.source == beat.gateway and (
+                    symbol in beat.flagged or symbol not in beat.seqs)):
+                self._choose(line)
             if line.source == beat.gateway and source.life is Life.ALIVE:
                 line.beat(source)
 

@@ -125,7 +125,7 @@ class Line:
         """One message of this topic. is_answer: the reply to a question, not a numbered one."""
         kind, gateway, epoch, seq, ts_ns, payload = message
         if gateway != self.source:
-            self.foreign += 1
+            self.foreign += self.source is not None
             return
         if epoch != self.epoch:
             if epoch < self.epoch:
