@@ -3,8 +3,9 @@
     bus: numbers of a topic's messages go up by one within an incarnation and an epoch
         as expected          taken
         seen before          left out
-        some are missing     counted; the book is in doubt until the gateway was asked, or its
-                             next beat shows that nothing is missing
+        some are missing     counted; the book is in doubt until the gateway has answered
+        less than a beat     the same for a book; events are waited for, in doubt meanwhile
+        said, a beat ago
         a later epoch        the gateway's book began anew, and so does this one
 
 A book is asked for when it begins, at a gap, and after losses; frames that come meanwhile are kept
@@ -28,6 +29,7 @@ from mexcfast.gateway.wire import Kind, Message
 
 UNHEARD = "no gateway brings it yet"
 VERSION = re.compile(rb'"version":(\d+)[,}]')
+LATE_BEATS = 20          # how long events that a beat spoke of are waited for
 TAIL = 80                # bytes at a snapshot's end that hold its version
 
 
@@ -62,6 +64,7 @@ class Line:
         self.mismatches = 0              # books that were not what the gateway showed
         self.has_asked = False           # only an answer can tell what the book has missed
         self._cover = 0                  # up to this number, at least
+        self._late = 0                   # beats since messages of a topic without a book are due
         self._stated = 0                 # number up to which the gateway's trust is known
         self._desk = desk
         self._told = UNHEARD
@@ -98,7 +101,7 @@ class Line:
     def take_from(self, source: Source) -> None:
         """From now on this gateway's messages count; everything begins anew."""
         self.source, self.source_name = source.number, source.name
-        self.epoch = self._stated = 0
+        self.epoch = self._stated = self._cover = 0
         self.seq = self.due = None
         self.upstream = ""
         self.is_refused = False
@@ -114,7 +117,7 @@ class Line:
             return
         book.reset()
         book.expect_snapshot()
-        self.has_asked, self._cover = True, 0
+        self.has_asked = True
         self.flag(transport="its book has been asked for")
         self._desk.reader.settle(book, old, Change.STALE)
         self._desk.ask(self)
@@ -217,8 +220,10 @@ class Line:
         What the beat before last spoke of has had a whole interval to come.
         """
         book = self.book
-        if book is not None and (self.has_asked or (
-                book.state in (State.SYNCING, State.REPAIRING) and not self.upstream)):
+        is_trusted_there = self.topic.symbol not in source.beat.flagged
+        if book is not None and (self.has_asked or (is_trusted_there and (
+                self.upstream or book.state in (State.SYNCING, State.REPAIRING)))):
+            self.has_asked = True
             self._desk.ask(self)           # nothing happens when it is being asked for
         due, self.due = self.due, source.seq(self.topic.channel, self.topic.symbol)
         if due is None or self.due is None:
@@ -227,8 +232,16 @@ class Line:
             if book is None:
                 self.seq = due             # what was sent before we listened is not ours
             return
-        if self.seq < due:
-            missing, self.seq = due - self.seq, due
+        if self.seq >= due:
+            self._late = 0
+            if book is None or not self.has_asked:
+                self.flag(transport="")
+        elif book is not None or self._late >= LATE_BEATS:
+            # a book is better asked for than waited for; what comes yet is left out
+            missing, self.seq, self._late = due - self.seq, due, 0
             self._miss(missing, due)
-        elif book is None or (self.transport and not self.has_asked):
-            self.flag(transport="")
+            if book is None:
+                self.flag(transport="")
+        else:
+            self._late += 1                # events are worth waiting for
+            self.flag(transport=f"{due - self.seq} messages are under way or lost")

@@ -45,7 +45,10 @@ class SourceChanged(StreamEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesLost(StreamEvent):
-    """Messages of a topic did not arrive, `count` of them. A book is mended, events are gone."""
+    """Messages of a topic did not arrive, `count` of them. A book is mended, events are gone.
+
+    Those of a book count as lost when they are more than a beat late: asking for it is quicker.
+    """
 
     topic: Topic
     count: int

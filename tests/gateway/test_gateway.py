@@ -125,6 +125,7 @@ def test_a_message_lost_on_the_bus(followers):
         news = []
         (book,) = await current(venue, consumer, BTC)
         consumer.watch(news.append)
+        asked = consumer.counts["questions"]
         put, lost = source.outbox.put, []
 
         def lossy(subject, data):
@@ -142,7 +143,7 @@ def test_a_message_lost_on_the_bus(followers):
         await until(lambda: consumer.counts["lost"] == 1 and is_current(venue, book))
         assert is_true(venue, book)
         assert [each.count for each in news if isinstance(each, MessagesLost)] == [1]
-        assert consumer.counts["questions"] == 2
+        assert consumer.counts["questions"] > asked
 
     with_all(test)
 
@@ -156,6 +157,7 @@ def test_a_frozen_gateway_is_flagged_and_trusted_again_without_a_question():
             news = []
             consumer.watch(news.append)
             (book,) = await current(venue, consumer, BTC)
+            asked = consumer.counts["questions"]
             source.process.send_signal(signal.SIGSTOP)
             await until(lambda: not book.is_live)
             assert "last heard" in book.doubt and "last heard" in consumer.why(T.depth(BTC))
@@ -164,7 +166,7 @@ def test_a_frozen_gateway_is_flagged_and_trusted_again_without_a_question():
             await until(lambda: book.is_live)
             venue.step(1, BTC)
             await current(venue, consumer, BTC)
-            assert consumer.counts["questions"] == 1
+            assert consumer.counts["questions"] == asked
             assert any(isinstance(each, GatewayDown) for each in news)
 
     play(scene)

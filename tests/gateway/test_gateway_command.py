@@ -8,12 +8,12 @@ import signal
 import sys
 from contextlib import suppress
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from gateway.nats_server import NatsServer, needs_nats
 from gateway.stage import exchange, is_current, play, until
-from mexcfast.cli import gateway as room
 from mexcfast.cli.app import app
 from mexcfast.core import topics as T
 from mexcfast.core.listener import Listener
@@ -27,7 +27,7 @@ def environment(**more):
 
 
 @needs_nats
-def test_several_processes_carry_the_market_between_them():
+def test_several_processes_carry_the_market_and_are_kept_running():
     async def scene():
         async with NatsServer() as nats, exchange(6) as venue, Consumer(nats.url) as consumer:
             names = list(venue.venue.markets)
@@ -42,6 +42,11 @@ def test_several_processes_carry_the_market_between_them():
                 assert sorted(each.name for each in consumer.gateways) == ["set-0", "set-1"]
                 assert sorted(name for each in consumer.gateways
                               for name in each.beat.seqs) == sorted(names)
+                psutil.Process(process.pid).children()[0].kill()
+                await until(lambda: len(consumer.gateways) == 3
+                            and all(is_current(venue, book) for book in books))
+                assert sorted(each.life.name for each in consumer.gateways) == [
+                    "ALIVE", "ALIVE", "GONE"], "it was started again"
                 process.send_signal(signal.SIGTERM)
                 out, _ = await process.communicate()
                 assert process.returncode == 0
@@ -51,27 +56,6 @@ def test_several_processes_carry_the_market_between_them():
             finally:
                 with suppress(ProcessLookupError):
                     process.kill()
-
-    play(scene)
-
-
-@needs_nats
-def test_a_process_that_dies_is_started_again(monkeypatch):
-    monkeypatch.setattr(room, "FIRST_PAUSE", 0.05)
-
-    async def scene():
-        async with NatsServer() as nats, exchange() as venue, Consumer(nats.url) as consumer:
-            done = asyncio.Event()
-            child = room._Child(0, 1, "one", ["BTC_USDT", "--endpoint", venue.rest_url], nats.url)
-            keeping = asyncio.create_task(child.keep(done))
-            book = await asyncio.wait_for(consumer.book("BTC_USDT"), 60)
-            child.process.kill()
-            await until(lambda: len(consumer.gateways) == 2 and book.is_live)
-            first, second = sorted(consumer.gateways, key=lambda each: each.number)
-            assert (first.life, second.life) == (Life.GONE, Life.ALIVE)
-            done.set()
-            await keeping
-            assert child.process.returncode == 0
 
     play(scene)
 

@@ -20,7 +20,7 @@ from mexcfast.core.listener import Listener
 from mexcfast.core.reader import Reader
 from mexcfast.core.stream_events import Degraded, Recovered
 from mexcfast.gateway import wire
-from mexcfast.gateway.lines import Line
+from mexcfast.gateway.lines import LATE_BEATS, Line
 from mexcfast.gateway.publisher import _BookRelay, _Relay
 from mexcfast.gateway.sources import Source
 from mexcfast.gateway.wire import Beat
@@ -141,8 +141,9 @@ class World:
             self.deliver()
 
     def source(self):
-        return Source(Beat(GATEWAY, 0, "g", 500, ("depth",), (), {SYMBOL: (self.relay.seq,)}, {}),
-                      0, 0)
+        flagged = {SYMBOL: self.relay.why} if self.relay.why else {}
+        return Source(Beat(GATEWAY, 0, "g", 500, ("depth",), (), {SYMBOL: (self.relay.seq,)},
+                           flagged), 0, 0)
 
     def beat(self):
         self.line.beat(self.source())
@@ -225,6 +226,8 @@ MOVES = ("move", "deliver") * 3 + (
 @example([*["move"] * 3, *["deliver"] * 4, "reconnect", "deliver", "reach"])
 @example(["move", "move", "reconnect", "mend", "move", *["deliver"] * 3, "lose", "deliver",
           "reach", "move"])
+@example(["move", "move", "deliver", "reconnect", "reach", "mend", "beat", "beat", "answer",
+          "no_answer"])
 def test_a_trusted_book_is_the_venues(moves):
     world = World()
     for each in moves:
@@ -358,8 +361,17 @@ def test_a_topic_without_a_book():
     line.take(wire.decode(queue[2]))
     assert len(events) == 2 and lost == [1]
     line.beat(source())
-    line.beat(source())
-    assert lost == [1, 1], "the last one has not come"
-    line.take(wire.decode(queue[3]))
-    assert len(events) == 2, "it is too late"
     assert not line.why
+    line.beat(source())
+    assert line.why == "1 messages are under way or lost" and lost == [1]
+    line.take(wire.decode(queue[3]))
+    assert len(events) == 3, "it was late"
+    line.beat(source())
+    assert not line.why
+    up.feed_bytes(text, 5)
+    for _ in range(LATE_BEATS + 2):
+        assert lost == [1]
+        line.beat(source())
+    assert lost == [1, 1] and not line.why, "it is waited for no longer"
+    line.take(wire.decode(queue[4]))
+    assert len(events) == 3
