@@ -52,7 +52,8 @@ _HOMES = {
     "parse_frame": "core.events",
     "run": "runtime",
 }
-_ROOMS = {"account": "core.account", "events": "core.events", "topics": "core.topics"}
+_ROOMS = {"account": "core.account", "events": "core.events", "gateway": "gateway",
+          "topics": "core.topics"}
 
 __all__ = ["__version__", *sorted([*_HOMES, *_ROOMS])]
 

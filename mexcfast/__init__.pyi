@@ -1,3 +1,4 @@
+from mexcfast import gateway as gateway
 from mexcfast.client import Client as Client
 from mexcfast.client import MarketData as MarketData
 from mexcfast.client import Trader as Trader
@@ -34,6 +35,7 @@ from mexcfast.errors import ConnectionLost as ConnectionLost
 from mexcfast.errors import Dropped as Dropped
 from mexcfast.errors import EdgeError as EdgeError
 from mexcfast.errors import FrameError as FrameError
+from mexcfast.errors import GatewayError as GatewayError
 from mexcfast.errors import InsufficientBalance as InsufficientBalance
 from mexcfast.errors import IntentError as IntentError
 from mexcfast.errors import JournalError as JournalError

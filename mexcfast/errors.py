@@ -10,6 +10,7 @@
     ├── KillSwitchTripped       the kill switch refuses what adds risk until it is reset by hand
     ├── JournalError            the journal of orders cannot be read, written or trusted
     ├── TapeError               a recording cannot be read or written
+    ├── GatewayError            a message of the gateway's bus cannot be read, or asked for in vain
     ├── SlowConsumer            a feed's consumer fell behind its bound and asked to be told
     ├── BookError               a book was given or asked for what is not its own (also ValueError)
     ├── MissingExtra            a framework an adapter needs is not installed (also an ImportError)
@@ -62,6 +63,7 @@ __all__ = [
     "Dropped",
     "EdgeError",
     "FrameError",
+    "GatewayError",
     "InsufficientBalance",
     "IntentError",
     "JournalError",
@@ -210,6 +212,13 @@ class TapeError(MexcfastError, ValueError):
     """A recording cannot be read or written. Names the file and the reason."""
 
     _advice = "Name a tape, or a directory that can be written."
+
+
+class GatewayError(MexcfastError, ValueError):
+    """A message of the gateway's bus cannot be read, or no gateway publishes what was asked for."""
+
+    _advice = ("Check that gateways and consumers are of one version and that a gateway publishes "
+               "the channel.")
 
 
 class SlowConsumer(MexcfastError):

@@ -333,6 +333,45 @@ def watchdog(context: typer.Context) -> None:
 
 
 @app.command()
+def gateway(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Contracts; all that are enabled if "
+                                                        "none is named.")] = None,
+    nats: Annotated[str | None, typer.Option(help="NATS address; MEXCFAST_NATS if it is left out: "
+                                             "arguments can be read by others.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Divide the contracts among this "
+                                           "many, started again when they end.")] = 1,
+    shard: Annotated[str, typer.Option(help="Publish this part only, as 0/4 to 3/4; start the "
+                                       "others yourself.")] = "0/1",
+    share: Annotated[int, typer.Option(min=1, help="Gateways that use the exchange's budget of "
+                                       "this address, with --shard.")] = 1,
+    channels: Annotated[str, typer.Option(help="Comma-separated: depth, deal, ticker, tickers, "
+                                          "kline.Min1 ...")] = "depth,deal,tickers",
+    name: Annotated[str | None, typer.Option(help="Unique among gateways; a later start replaces "
+                                             "an earlier.")] = None,
+    creds: Annotated[str | None, typer.Option(help="NATS credentials file.")] = None,
+    nkey: Annotated[str | None, typer.Option(help="File with a NATS nkey seed.")] = None,
+    beat: Annotated[float, typer.Option(min=0.05, max=60, help="Seconds between heartbeats.")] =
+    0.5,
+    sim: Annotated[bool, typer.Option("--sim", help="From the embedded exchange.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="REST address of another exchange.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Publish books and events to NATS until Ctrl-C: docs/gateway.md."""
+    from mexcfast.cli import gateway as room
+
+    async def work() -> int:
+        room.check(shard=shard, processes=processes, symbols=symbols or [], sim=sim,
+                   endpoint=endpoint)
+        return await room.gateway(
+            symbols or [], nats=nats, endpoint=endpoint, sim=sim, shard=shard, processes=processes,
+            share=share, channels=channels, name=name, creds=creds, nkey=nkey, beat=beat,
+            seconds=seconds, with_parent=with_parent)
+
+    _finish(run(_quietly(work())))
+
+
+@app.command()
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Only that everything runs, in two "
                                         "minutes; no figure to keep.")] = False,

@@ -35,9 +35,14 @@ class Notices:
 
         return unwatch
 
-    def tell(self, event: StreamEvent, listeners: Iterable[Listener] = ()) -> None:
-        """Log, then call on_stream_event of the listeners, then the watchers."""
-        log.log(logging.WARNING if event.is_trouble else logging.INFO, "%s", event)
+    def tell(self, event: StreamEvent, listeners: Iterable[Listener] = (), *,
+             is_quiet: bool = False) -> None:
+        """Log, then call on_stream_event of the listeners, then the watchers.
+
+        is_quiet: one of very many with a reason that has been logged; these are for debugging.
+        """
+        level = logging.WARNING if event.is_trouble else logging.INFO
+        log.log(logging.DEBUG if is_quiet else level, "%s", event)
         if self.recorder is not None:
             self.recorder.told(event)
         for listener in listeners:

@@ -1,0 +1,262 @@
+"""One connection to NATS: where it is, who we are there, and a bounded box of what is to leave.
+
+nats-py is imported here only, when first used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mexcfast.errors import ConfigError, ConnectFailed, MissingExtra
+
+log = logging.getLogger("mexcfast.gateway")
+
+#: where a URL is looked for that is not given: arguments can be read by every user of a machine
+VARIABLE = "MEXCFAST_NATS"
+SCHEMES = ("nats", "tls")
+Handler = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where NATS is. servers: without credentials, fit for logs; the rest never leaves repr()."""
+
+    servers: tuple[str, ...]
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    creds: str | None = field(default=None, repr=False)      # path of a .creds file
+    nkey: str | None = field(default=None, repr=False)       # path of a file with an nkey seed
+
+    @classmethod
+    def parse(cls, url: str, *, creds: str | os.PathLike[str] | None = None,
+              nkey: str | os.PathLike[str] | None = None) -> Address:
+        """From nats://[user:password@|token@]host[:port], several separated by commas.
+
+        tls:// asks for TLS. Raises ConfigError, which never repeats what stands before an @.
+        """
+        servers: list[str] = []
+        found: set[tuple[str | None, str | None]] = set()
+        for text in filter(None, (each.strip() for each in url.split(","))):
+            try:
+                parts = urlsplit(text if "://" in text else f"nats://{text}")
+                host, port = parts.hostname, parts.port or 4222
+            except ValueError:
+                host, port, parts = None, 0, urlsplit("")
+            if (parts.scheme not in SCHEMES or not host or parts.path not in ("", "/")
+                    or parts.query or parts.fragment):
+                raise ConfigError(f"NATS address is {redacted(url)!r}; allowed: "
+                                  "nats://host:port or tls://host:port")
+            servers.append(f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+            if parts.username is not None:
+                found.add((unquote(parts.username),
+                           None if parts.password is None else unquote(parts.password)))
+        if not servers:
+            raise ConfigError(f"NATS address is empty; allowed: nats://host:port, given or in "
+                              f"{VARIABLE}")
+        if len(found) > 1 or ((creds or nkey) and found) or (creds and nkey):
+            raise ConfigError("NATS has more than one set of credentials; allowed: one, the same "
+                              "for all servers: in the address, a creds file or an nkey file")
+        for name, path in (("creds", creds), ("nkey", nkey)):
+            if path is not None and not os.path.isfile(path):
+                raise ConfigError(f"{name} is {os.fspath(path)!r}; allowed: a file that exists")
+        user, password = found.pop() if found else (None, None)
+        return cls(tuple(servers), user if password is not None else None, password,
+                   user if password is None else None, None if creds is None else os.fspath(creds),
+                   None if nkey is None else os.fspath(nkey))
+
+    def __str__(self) -> str:
+        return ",".join(self.servers)
+
+
+def redacted(url: str) -> str:
+    """An address without whatever stands before its last @."""
+    return f"***@{url.rpartition('@')[2]}" if "@" in url else url
+
+
+class Bus:
+    """A connection that comes back by itself. on_up(again), on_down(): what to do then.
+
+    pending_bytes: what a subscription keeps unread; more is dropped and noticed by its numbers.
+    """
+
+    def __init__(self, address: Address, name: str, *, on_up: Callable[[bool], None],
+                 on_down: Callable[[], None], pending_bytes: int = 16_000_000,
+                 connect_within: float = 10.0) -> None:
+        self.address = address
+        self._name = name
+        self._on_up = on_up
+        self._on_down = on_down
+        self._pending_bytes = pending_bytes
+        self._within = connect_within
+        self._nats: Any = None
+        self._last_error = ""
+        self._is_closing = False
+        self.slow = 0                  # messages that a subscription dropped
+
+    async def open(self) -> None:
+        """Connect. Raises ConnectFailed, MissingExtra; from then on it reconnects for ever."""
+        try:
+            client = importlib.import_module("nats.aio.client")
+        except ImportError as error:
+            raise MissingExtra("gateway", str(error)) from error
+
+        address = self.address
+        self._nats = client.Client()
+        options: dict[str, Any] = {
+            "user": address.user, "password": address.password, "token": address.token,
+            "user_credentials": address.creds, "nkeys_seed": address.nkey}
+        try:
+            await asyncio.wait_for(self._nats.connect(
+                list(address.servers), name=self._name, allow_reconnect=True,
+                max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5,
+                max_outstanding_pings=2, error_cb=self._error, disconnected_cb=self._down,
+                reconnected_cb=self._up,
+                **{name: value for name, value in options.items() if value is not None}),
+                self._within)
+        except TimeoutError:
+            with suppress(Exception):
+                await self._nats.close()
+            raise ConnectFailed(f"NATS at {address} did not take us within {self._within:g} s: "
+                                f"{self._last_error or 'no answer'}") from None
+        except ImportError as error:                   # nkeys
+            raise MissingExtra("gateway", str(error)) from error
+        except Exception as error:
+            # a cause is not chained: parsers of credentials quote them
+            raise ConnectFailed(f"NATS at {address}: {type(error).__name__}") from None
+        log.info("NATS at %s: connected", address)
+        self._on_up(False)
+
+    async def close(self) -> None:
+        """Disconnect; what was published before is sent if that is possible at once."""
+        self._is_closing = True
+        if self._nats is not None:
+            with suppress(Exception):
+                if self._nats.is_connected:
+                    await self._nats.flush(1)
+            with suppress(Exception):
+                await self._nats.close()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection now."""
+        return self._nats is not None and bool(self._nats.is_connected)
+
+    @property
+    def largest(self) -> int:
+        """Bytes that one message may have."""
+        return int(self._nats.max_payload)
+
+    async def subscribe(self, subject: str, handler: Handler) -> Any:
+        """Call handler(message) with everything on a subject; returns what unsubscribe() takes."""
+        return await self._nats.subscribe(subject, cb=handler,
+                                          pending_bytes_limit=self._pending_bytes)
+
+    async def unsubscribe(self, subscription: Any) -> None:
+        """Undo subscribe."""
+        with suppress(Exception):
+            await subscription.unsubscribe()
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Send; waits while the server does not read."""
+        await self._nats.publish(subject, data)
+
+    async def ask(self, subject: str, data: bytes, within: float) -> bytes | None:
+        """Send a request; None when nobody answered."""
+        try:
+            return bytes((await self._nats.request(subject, data, timeout=within)).data)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.info("NATS: request: %s", type(error).__name__)
+            return None
+
+    async def _error(self, error: Exception) -> None:
+        self._last_error = type(error).__name__
+        if self._last_error == "SlowConsumerError":
+            self.slow += 1
+            return
+        text = str(error) if type(error).__module__ == "nats.errors" else ""
+        self._last_error = f"{self._last_error} {text}".strip()
+        log.warning("NATS at %s: %s", self.address, self._last_error)
+
+    async def _down(self) -> None:
+        if not self._is_closing:
+            log.warning("NATS at %s: connection lost", self.address)
+            self._on_down()
+
+    async def _up(self) -> None:
+        log.info("NATS at %s: connected again", self.address)
+        self._on_up(True)
+
+
+class Outbox:
+    """Messages on their way to the bus, at most `bound` bytes of them.
+
+    When the bus takes less than comes, or is gone, all that waits is thrown away: it would be old
+    when it came, and what follows tells consumers by its numbers that something is missing.
+    """
+
+    def __init__(self, bus: Bus, bound: int) -> None:
+        self._bus = bus
+        self._bound = bound
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._rung = asyncio.Event()
+        self.bytes_waiting = 0
+        self.dropped = 0
+        self.sent = 0
+        self.sent_bytes = 0
+
+    def put(self, subject: str, data: bytes) -> None:
+        """Send it soon."""
+        self._waiting.append((subject, data))
+        self.bytes_waiting += len(data)
+        if self.bytes_waiting > self._bound:
+            self.clear()
+        self._rung.set()
+
+    def clear(self) -> None:
+        """Throw away what waits."""
+        if self._waiting:
+            log.warning("%d messages for the bus dropped", len(self._waiting))
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        self.bytes_waiting = 0
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits, as long as there is a connection."""
+        waiting, bus = self._waiting, self._bus
+        while waiting and bus.is_up:
+            subject, data = waiting.popleft()
+            self.bytes_waiting -= len(data)
+            try:
+                await bus.publish(subject, data)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self.dropped += 1
+                log.warning("message of %d bytes on %s dropped: %s", len(data), subject,
+                            type(error).__name__)
+            else:
+                self.sent += 1
+                self.sent_bytes += len(data)
+
+    def ring(self) -> None:
+        """There is a connection again."""
+        self._rung.set()
