@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 import mexcfast
-from mexcfast.client import KEY_VARIABLE, SECRET_VARIABLE
 from mexcfast.core.intent import cancel_body
 from mexcfast.core.listener import ABI_NUMBER
 from mexcfast.core.rest import GROUPS, LIVE, Endpoint, Subject, judge_items
 from mexcfast.core.sign import Signer
-from mexcfast.errors import ConfigError, MexcfastError, PermissionDenied
+from mexcfast.errors import MexcfastError, PermissionDenied
+from mexcfast.keys import FILE_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE, from_environ
 from mexcfast.net.clock import Clock
 from mexcfast.net.executor import Executor
 from mexcfast.net.killswitch import reset_file
@@ -208,11 +208,9 @@ async def examine(endpoint: Endpoint, signer: Signer | None) -> dict[str, Findin
 
 async def doctor(*, endpoint: str | None, as_json: bool) -> int:
     """Print what every check found; 0 when none failed."""
-    pair = os.environ.get(KEY_VARIABLE, ""), os.environ.get(SECRET_VARIABLE, "")
-    if any(pair) and not all(pair):
-        raise ConfigError(f"one of {KEY_VARIABLE} and {SECRET_VARIABLE} is missing or empty")
+    has_keys = any(os.environ.get(name) for name in (KEY_VARIABLE, SECRET_VARIABLE, FILE_VARIABLE))
     found = await examine(LIVE if endpoint is None else Endpoint.at(endpoint),
-                          Signer(*pair) if all(pair) else None)
+                          Signer(*from_environ(os.environ)) if has_keys else None)
     failed = any(finding.verdict == "failed" for finding in found.values())
     if as_json:
         print(json.dumps({"healthy": not failed, "checks": {
