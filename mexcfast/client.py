@@ -34,6 +34,7 @@ from mexcfast.core.stream_events import StreamEvent
 from mexcfast.core.topics import Topic
 from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.feeds import BookFeed, CallbackFeed, EventFeed, PrivateFeed, Slow, Streams
+from mexcfast.keys import KEY_VARIABLE, SECRET_VARIABLE, Secret, from_environ
 from mexcfast.net.account_api import AccountApi
 from mexcfast.net.alerts import Alert, Alerts
 from mexcfast.net.audit import Audit
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
     from mexcfast.metrics.hub import Metrics
     from mexcfast.tape.recorder import Recorder
 
-KEY_VARIABLE = "MEXC_API_KEY"
-SECRET_VARIABLE = "MEXC_API_SECRET"  # noqa: S105 - the variable's name, not a secret
 
 
 class MarketData:
@@ -265,7 +264,8 @@ class Client:
             book = await client.book("BTC_USDT")
 
     endpoint: an Endpoint or a REST address; the live venue by default. The keys are needed for
-    orders and own events only; they reach no log and no repr.
+    orders and own events only; they reach no log and no repr. secret: str, or a writable buffer
+    such as a bytearray, which is wiped (docs/security.md).
     journal: a path, or a Journal, where orders are written before they leave; then start() must
     be awaited before trading. limits: what no order may exceed. account: how its mirror is kept.
     kill_switch: what trips it and what it does (docs/kill_switch.md); alerts: who is told of it,
@@ -276,7 +276,7 @@ class Client:
     """
 
     def __init__(self, endpoint: Endpoint | str = LIVE, access_key: str | None = None,
-                 secret: str | None = None, *, streams: StreamSettings | None = None,
+                 secret: Secret | None = None, *, streams: StreamSettings | None = None,
                  journal: Journal | str | os.PathLike[str] | None = None,
                  limits: RiskLimits | None = None,
                  account: AccountSettings | None = None,
@@ -311,16 +311,12 @@ class Client:
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
-        """A client with the keys of MEXC_API_KEY and MEXC_API_SECRET.
+        """A client with the keys of MEXC_API_KEY and MEXC_API_SECRET, or MEXC_API_SECRET_FILE.
 
-        ConfigError names the one that is missing or empty.
+        From a file, a pipe or /dev/fd/N no copy of the secret stays in memory; from the environment
+        it does. ConfigError names the one that is missing, empty or too many.
         """
-        keys = {}
-        for name in (KEY_VARIABLE, SECRET_VARIABLE):
-            keys[name] = os.environ.get(name, "")
-            if not keys[name]:
-                raise ConfigError(f"environment variable {name} is missing or empty")
-        return cls(endpoint, keys[KEY_VARIABLE], keys[SECRET_VARIABLE], **more)
+        return cls(endpoint, *from_environ(os.environ), **more)
 
     def _make_kill_switch(self, settings: KillSwitchSettings | None, alerts: Alerts, account: str
                           ) -> KillSwitch:

@@ -32,6 +32,7 @@ from mexcfast.core.killswitch import KINDS, KillSwitchSettings, Trigger
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.errors import ConfigError, MexcfastError
+from mexcfast.keys import Secret, check_owner, from_environ
 from mexcfast.net.alerts import Alerts, Webhook
 from mexcfast.net.executor import Executor
 from mexcfast.net.heart import LINE_MAX, check_socket_path, decode, encode
@@ -49,12 +50,13 @@ CLOCK_EVERY_S = 60.0
 TICKS = 20                      # looks within one silence
 
 
-def read_keys(environ: Mapping[str, str], path: str | None) -> tuple[str, str, bool]:
+def read_keys(environ: Mapping[str, str], path: str | None) -> tuple[str, Secret, bool]:
     """Access key and secret from a keys file, else from the environment; ConfigError.
 
     The third member tells whether they were meant for the watchdog alone: then they may be another
     key of the bot's account. A file has lines NAME=VALUE with the names of the environment, and is
-    read only when nobody but its owner may read or write it.
+    read only when nobody but its owner may read or write it. NAME_SECRET_FILE instead of
+    NAME_SECRET is a file of its own, of which no copy stays in memory.
     """
     found = environ
     if path is not None:
@@ -63,11 +65,9 @@ def read_keys(environ: Mapping[str, str], path: str | None) -> tuple[str, str, b
         except OSError as error:
             raise ConfigError(f"the keys file {path}: {error.strerror}") from None
         try:
-            about = os.fstat(fd)
-            mode = stat.S_IMODE(about.st_mode)
-            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or mode & 0o077:
-                raise ConfigError(f"the keys file {path} has mode {mode:04o}, owner {about.st_uid};"
-                                  f" allowed: a file of user {os.geteuid()} with mode 0600")
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ConfigError(f"the keys file {path} is none; allowed: a file with mode 0600")
+            check_owner(fd, f"the keys file {path}")
             text = os.read(fd, LINE_MAX).decode("utf-8", "replace")
         finally:
             os.close(fd)
@@ -75,10 +75,11 @@ def read_keys(environ: Mapping[str, str], path: str | None) -> tuple[str, str, b
         found = {name.strip(): value.strip() for name, _, value in
                  (line.partition("=") for line in lines if line and not line.startswith("#"))}
     for prefix in ("MEXC_WATCHDOG_API_", "MEXC_API_"):
-        pair = found.get(prefix + "KEY", ""), found.get(prefix + "SECRET", "")
-        if all(pair):
-            return *pair, path is not None or "WATCHDOG" in prefix
-        if any(pair):
+        names = [prefix + name for name in ("KEY", "SECRET", "SECRET_FILE") if found.get(
+            prefix + name)]
+        if len(names) > 1 and names[0] == prefix + "KEY":
+            return *from_environ(found, prefix), path is not None or "WATCHDOG" in prefix
+        if names:
             raise ConfigError(f"one of {prefix}KEY and {prefix}SECRET is missing; allowed: both")
     where = f"the keys file {path}" if path is not None else "the environment"
     raise ConfigError(f"{where} has no MEXC_WATCHDOG_API_KEY and MEXC_WATCHDOG_API_SECRET (nor "

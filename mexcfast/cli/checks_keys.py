@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 
 from mexcfast.cli.checkup import Finding, Patient, check
-from mexcfast.client import KEY_VARIABLE, SECRET_VARIABLE
 from mexcfast.core.intent import cancel_body
 from mexcfast.core.rest import GROUPS, Subject, judge_items
 from mexcfast.errors import PermissionDenied, VenueError
+from mexcfast.keys import KEY_VARIABLE, SECRET_VARIABLE
 from mexcfast.types import Rejected
 
 #: No order has this id: a cancel of it shows whether the key may trade, and does nothing.

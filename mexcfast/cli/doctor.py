@@ -25,10 +25,10 @@ from mexcfast.cli.checks_network import PINGS
 from mexcfast.cli.checkup import CHECKS, Finding, Patient
 from mexcfast.cli.progress import Bar
 from mexcfast.cli.tables import console
-from mexcfast.client import KEY_VARIABLE, SECRET_VARIABLE
 from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.errors import ConfigError, MexcfastError
+from mexcfast.keys import FILE_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE, from_environ
 from mexcfast.net.clock import Clock
 from mexcfast.net.executor import Executor
 from mexcfast.net.killswitch import reset_file
@@ -74,23 +74,29 @@ async def examine(endpoint: Endpoint, signer: Signer | None, *,
 
 async def doctor(*, endpoint: str | None, as_json: bool, key_created: str | None = None) -> int:
     """Print what every check found; 0 when none failed."""
-    pair = os.environ.get(KEY_VARIABLE, ""), os.environ.get(SECRET_VARIABLE, "")
-    if any(pair) and not all(pair):
-        raise ConfigError(f"one of {KEY_VARIABLE} and {SECRET_VARIABLE} is missing or empty")
+    has_keys = any(os.environ.get(name) for name in (KEY_VARIABLE, SECRET_VARIABLE, FILE_VARIABLE))
     try:
         created = None if key_created is None else date.fromisoformat(key_created)
     except ValueError:
         raise ConfigError(f"--key-created is {key_created!r}; allowed: a day such as 2026-09-01"
                           ) from None
+    signer, state = None, None
+    if has_keys:
+        access_key, secret = from_environ(os.environ)
+        state = hmac.new(secret.encode() if isinstance(secret, str) else bytes(secret),
+                         digestmod=hashlib.sha256)
+        signer = Signer(access_key, secret)      # wipes a secret that is a buffer
 
     def sign_query(query: str) -> str:
-        return hmac.new(pair[1].encode(), query.encode(), hashlib.sha256).hexdigest()
+        assert state is not None
+        signing = state.copy()
+        signing.update(query.encode())
+        return signing.hexdigest()
 
     where = LIVE if endpoint is None else Endpoint.at(endpoint)
     with Bar("examining") as bar:
         found = await examine(
-            where, Signer(*pair) if all(pair) else None,
-            sign_query=sign_query if all(pair) else None, key_created=created,
+            where, signer, sign_query=sign_query if has_keys else None, key_created=created,
             progress=lambda name, done, total: bar(done, total, f"examining: {name}"))
     failed = any(finding.verdict == "failed" for finding in found.values())
     if as_json:

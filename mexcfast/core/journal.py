@@ -9,9 +9,11 @@ One line per fact: eight hex digits of CRC-32, a space, compact JSON, a line fee
     end       its fate is proven
     heir      an order of ours that an amend has left under the venue's own name
     gone      that order has ended
+    placed    a conditional order of ours: no other request can have made it
     closed    the venue closed something until a wall-clock time
 
-An accepted amend names its heir in its `end`; the line `heir` is what compaction makes of it.
+An accepted amend names its heir in its `end`, an accepted placement of a conditional order names
+the order; the lines `heir` and `placed` are what compaction makes of it.
 
 A crash can only tear what was written last, so damage is forgiven when nothing sound follows it.
 Damage in the middle may hide a request that left: it is refused.
@@ -29,6 +31,7 @@ from typing import Any
 from mexcfast.errors import JournalError
 
 FORMAT = 1
+PLACED = 256    # conditional orders that are remembered, the newest
 RECENT = 16     # requests whose time of leaving outlives them, for the venue's windows
 
 
@@ -98,6 +101,8 @@ class Ledger:
     unsettled: dict[str, Entry] = field(default_factory=dict)
     penalties: dict[str, int] = field(default_factory=dict)     # what -> until, wall-clock ms
     heirs: dict[int, str] = field(default_factory=dict)         # order id -> contract
+    #: conditional orders, by id, oldest first
+    placed: dict[int, None] = field(default_factory=dict)
     #: (what, signed time) of the newest requests, settled or not
     recent: list[tuple[str, int]] = field(default_factory=list, compare=False)
 
@@ -121,6 +126,8 @@ class Ledger:
                          None if order_id is None else int(order_id))
             elif kind == "heir":
                 self.heirs[int(record["order"])] = str(record["symbol"])
+            elif kind == "placed":
+                self._place(int(record["order"]))
             elif kind == "gone":
                 self.heirs.pop(int(record["order"]), None)
             elif kind == "closed":
@@ -147,7 +154,17 @@ class Ledger:
         if (entry.what == "amend" and fate == "accepted" and order_id is not None
                 and order_id != entry.order_id):
             self.heirs[order_id] = entry.symbol
+        # A change names the order it was about; a placement cannot.
+        if (entry.body is not None and entry.order_id is None and fate == "accepted"
+                and order_id is not None):
+            self._place(order_id)
         return True
+
+    def _place(self, order_id: int) -> None:
+        self.placed.pop(order_id, None)
+        self.placed[order_id] = None
+        if len(self.placed) > PLACED:
+            del self.placed[next(iter(self.placed))]
 
     def compact(self, now_ms: int) -> bytes:
         """The shortest journal that adds up to the same; pauses that are over are left out."""
@@ -158,6 +175,7 @@ class Ledger:
                 settled.remove((entry.what, entry.ts_sent_ms))
         lines += [left(what, ts_ms) for what, ts_ms in settled]
         lines += [encode(entry.record()) for entry in self.unsettled.values()]
+        lines += [placed(order_id) for order_id in self.placed]
         lines += [heir(order_id, symbol) for order_id, symbol in self.heirs.items()]
         lines += [closed(what, until) for what, until in self.penalties.items() if until > now_ms]
         return b"".join(lines)
@@ -182,6 +200,10 @@ def left(what: str, ts_ms: int) -> bytes:
 
 def heir(order_id: int, symbol: str) -> bytes:
     return encode({"k": "heir", "order": order_id, "symbol": symbol})
+
+
+def placed(order_id: int) -> bytes:
+    return encode({"k": "placed", "order": order_id})
 
 
 def gone(order_id: int) -> bytes:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef enum:
-    SIGN_ABI = 2  # grows with any change to a class below; compare with mexcfast.core.sign.ABI
+    SIGN_ABI = 3  # grows with any change to a class below; compare with mexcfast.core.sign.ABI
 
 
 cdef extern from "openssl/sha.h" nogil:
@@ -21,6 +21,7 @@ cdef class Signer:
     cdef uint64_t _hashed        # bytes in _inner
     cdef readonly str access_key  # ASCII; not a secret, yet never shown by repr
 
+    cdef int _start(self, const unsigned char* secret, Py_ssize_t size) noexcept
     cdef int sign_into(self, int64_t timestamp_ms, const char* payload, Py_ssize_t size,
                        char* out64) except -1 nogil
 

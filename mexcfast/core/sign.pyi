@@ -5,7 +5,7 @@ ABI: Final[int]
 
 @final
 class Signer:
-    def __new__(cls, access_key: str, secret: str) -> Signer: ...
+    def __new__(cls, access_key: str, secret: str | bytearray | memoryview) -> Signer: ...
     @property
     def access_key(self) -> str:
         """The public half; the secret cannot be read back."""

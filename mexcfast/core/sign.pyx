@@ -9,9 +9,12 @@ saved inner state, its rest waits in `_head`. The padding is laid out here and o
 block function is called: SHA256_Update and SHA256_Final together cost as much as one block.
 """
 
+from cpython.buffer cimport (
+    PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_AsUTF8AndSize
+from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_AsUTF8AndSize, PyUnicode_READ_CHAR
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 cimport cython
@@ -37,7 +40,19 @@ cdef extern from *:
     #define mexcfast_big64(x) __builtin_bswap64(x)
     #define mexcfast_little64(x) (x)
     #endif
+    #if defined(_MSC_VER)
+    #define MEXCFAST_APART __declspec(noinline)
+    #else
+    #define MEXCFAST_APART __attribute__((noinline))
+    #endif
+    /* What SHA256_Transform left on the stack is written over: its schedule begins with the pad. */
+    static MEXCFAST_APART void mexcfast_wipe_stack(void) {
+        volatile unsigned char below[4096];
+        size_t i;
+        for (i = 0; i < sizeof below; i++) below[i] = 0;
+    }
     """
+    void mexcfast_wipe_stack() nogil
     uint32_t mexcfast_big32(uint32_t x) nogil
     uint64_t mexcfast_big64(uint64_t x) nogil
     uint64_t mexcfast_little64(uint64_t x) nogil
@@ -142,24 +157,55 @@ cdef object bad_time(object timestamp_ms):
 cdef class Signer:
     """Signs requests for one key pair.
 
-    access_key, secret: str, as the venue shows them. The secret is not kept, only the two hash
-    states made from it; they are wiped when the signer goes. It cannot be copied or pickled.
+    access_key: str, as the venue shows it. secret: str too, or a writable buffer of its bytes such
+    as a bytearray, which is wiped: then no copy is left here, in whatever way this ends. The secret
+    is not kept, only the two hash states made from it; they are wiped when the signer goes. It
+    cannot be copied or pickled.
     Raises ConfigError, which names the argument and never shows a value.
     """
 
     def __cinit__(self, access_key, secret):
-        cdef unsigned char pad[64]
-        cdef unsigned char block[64]
         cdef const char* key
         cdef Py_ssize_t size = 0
+        cdef Py_buffer view
+        if isinstance(secret, str):
+            self.access_key = checked_access_key(access_key)
+            key = checked_secret(secret, &size)
+            self._start(<const unsigned char*> key, size)
+        else:
+            if not PyObject_CheckBuffer(secret):
+                raise ConfigError(f"secret must be str, or a writable buffer such as bytearray, "
+                                  f"not {type(secret).__name__}")
+            if not is_writable(secret, &view):
+                raise ConfigError(f"secret is {type(secret).__name__}, which cannot be wiped; "
+                                  "allowed: str, or a writable buffer such as bytearray")
+            try:
+                self.access_key = checked_access_key(access_key)
+                check_secret_bytes(<const unsigned char*> view.buf, view.len)
+                self._start(<const unsigned char*> view.buf, view.len)
+            finally:
+                OPENSSL_cleanse(view.buf, view.len)
+                PyBuffer_Release(&view)
+        key = PyUnicode_AsUTF8AndSize(self.access_key, &size)
+        self._hashed = 64
+        while size >= 64:
+            SHA256_Transform(&self._inner, <const unsigned char*> key)
+            self._hashed += 64
+            key += 64
+            size -= 64
+        memcpy(self._head, key, size)
+        self._head_size = size
+
+    cdef int _start(self, const unsigned char* secret, Py_ssize_t size) noexcept:
+        """Both states from the secret; nothing of it stays behind, on the stack neither."""
+        cdef unsigned char pad[64]
+        cdef unsigned char block[64]
         cdef int i
-        self.access_key = checked_access_key(access_key)
-        key = checked_secret(secret, &size)
         memset(pad, 0, 64)
         if size > 64:
-            SHA256(<const unsigned char*> key, size, pad)
+            SHA256(secret, size, pad)
         else:
-            memcpy(pad, key, size)
+            memcpy(pad, secret, size)
         SHA256_Init(&self._inner)
         SHA256_Init(&self._outer)
         for i in range(64):
@@ -170,15 +216,8 @@ cdef class Signer:
         SHA256_Transform(&self._outer, block)
         OPENSSL_cleanse(pad, 64)
         OPENSSL_cleanse(block, 64)
-        key = PyUnicode_AsUTF8AndSize(self.access_key, &size)
-        self._hashed = 64
-        while size >= 64:
-            SHA256_Transform(&self._inner, <const unsigned char*> key)
-            self._hashed += 64
-            key += 64
-            size -= 64
-        memcpy(self._head, key, size)
-        self._head_size = size
+        mexcfast_wipe_stack()
+        return 0
 
     def __dealloc__(self):
         OPENSSL_cleanse(&self._inner, sizeof(SHA256_CTX))
@@ -289,11 +328,12 @@ cdef str checked_access_key(object value):
 cdef const char* checked_secret(object value, Py_ssize_t* size) except NULL:
     """The secret's UTF-8 bytes, borrowed from value."""
     cdef const char* key = NULL
-    if not isinstance(value, str):
-        raise ConfigError(f"secret must be str, not {type(value).__name__}")
     if not value:
         raise ConfigError("secret is empty")
-    if value != value.strip():
+    # strip() would make a copy
+    cdef Py_UCS4 first = PyUnicode_READ_CHAR(value, 0)
+    cdef Py_UCS4 last = PyUnicode_READ_CHAR(value, len(value) - 1)
+    if first.isspace() or last.isspace():
         raise ConfigError("secret begins or ends with white space")
     # ASCII text is borrowed without a copy; an encoding error would carry the secret in its
     # arguments, so it is dropped before ours is raised, not chained.
@@ -304,6 +344,29 @@ cdef const char* checked_secret(object value, Py_ssize_t* size) except NULL:
     if key == NULL:
         raise ConfigError("secret cannot be written as UTF-8")
     return key
+
+
+cdef bint is_writable(object value, Py_buffer* view):
+    """Whether its bytes can be had, and written; the caller releases them."""
+    try:
+        PyObject_GetBuffer(value, view, PyBUF_WRITABLE)
+        return True
+    except BufferError:
+        return False
+
+
+cdef int check_secret_bytes(const unsigned char* secret, Py_ssize_t size) except -1:
+    """ConfigError for what cannot be a secret; a wiped one is the likeliest."""
+    cdef Py_ssize_t i
+    if size == 0:
+        raise ConfigError("secret is empty")
+    for i in range(size):
+        if secret[i] == 0:
+            raise ConfigError("secret holds a zero byte; a buffer is wiped once it was taken: give "
+                              "the secret anew")
+    if secret[0] <= 32 or secret[size - 1] <= 32:
+        raise ConfigError("secret begins or ends with white space")
+    return 0
 
 
 cdef const char* utf8(str field, object text, Py_ssize_t* size) except NULL:

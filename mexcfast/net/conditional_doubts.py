@@ -8,7 +8,7 @@ have none, because what waits is read again at every start. The looks read the v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,11 @@ class ConditionalDoubts:
         resolver = self._orders.resolver
         resolver.add(resolver.case(entry.name, entry.what, unknown, entry))
         return unknown
+
+    def restore(self, order_ids: Iterable[int]) -> None:
+        """Orders that an earlier run placed: no doubt of now can be about them."""
+        for order_id in order_ids:
+            self._know(order_id)
 
     def _know(self, order_id: int) -> None:
         self._known[order_id] = None

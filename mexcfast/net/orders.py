@@ -205,6 +205,7 @@ class Orders(OrderQueries):
         self._executor.restore_penalties(journal.ledger.penalties)
         for what, ts_ms in journal.ledger.recent:
             self._executor.restore_sent(what, clock.venue_ms() - ts_ms)
+        self.conditional_doubts.restore(journal.ledger.placed)
         for order_id, symbol in list(journal.ledger.heirs.items()):
             self.tracker.adopt(order_id, symbol)
         for entry in list(journal.ledger.unsettled.values()):

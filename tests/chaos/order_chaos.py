@@ -38,6 +38,7 @@ from aiohttp import web
 
 from chaos.order_judge import Arrivals, Judge, Ledger
 from chaos.order_plan import SYMBOLS, Fault, Plan
+from mexcfast.core.journal import replay
 from mexcfast.sim import Exchange, Limits
 from mexcfast.sim.rest import NORMAL, PLACING
 
@@ -129,6 +130,7 @@ class Chaos:
         self.started = asyncio.Event()
         self.child: asyncio.subprocess.Process | None = None
         self.over = asyncio.Event()
+        self.not_started = "it said nothing"
         self.killing: asyncio.Task[None] | None = None
 
     # -- the exchange ----------------------------------------------------------------------------
@@ -242,6 +244,8 @@ class Chaos:
             kill = self.next_kill
             if kill is not None and line["n"] >= kill.step and self.killing is None:
                 self.killing = asyncio.get_running_loop().create_task(self._kill(kill.delay_s))
+        elif what == "not_started":
+            self.not_started = line["why"]
         elif what == "started":
             self.started.set()
         elif what == "state" and self.state is not None and not self.state.done():
@@ -309,7 +313,8 @@ class Chaos:
                            return_when=asyncio.FIRST_COMPLETED)
         if not self.started.is_set():
             waits.cancel()
-            self.report.found.append("STUCK: the bot did not start")
+            self.report.found.append(f"STUCK: the bot did not start: {self.not_started}")
+            self.report.found += self._doubts()
             return False
         await self._check()
         if self.report.found:
@@ -340,6 +345,11 @@ class Chaos:
         while self.next_kill is not None and self.next_kill.step <= self.ledger.last_step:
             self.next_kill = next(self.kills)
         return not self.over.is_set() or True
+
+    def _doubts(self) -> list[str]:
+        """What the journal has no end of."""
+        left = replay(Path(self.told["journal"]).read_bytes())[0].unsettled
+        return [f"  in doubt: {entry}" for entry in left.values()]
 
     async def run(self) -> Report:
         """The whole plan."""

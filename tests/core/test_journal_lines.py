@@ -46,7 +46,7 @@ def test_a_journal_cut_anywhere_adds_up_to_its_whole_lines(facts, data):
         size += len(written[survived])
         survived += 1
     assert torn == cut - size + len(tail)
-    unsettled, penalties, heirs = {}, {}, {}
+    unsettled, penalties, heirs, placed = {}, {}, {}, {}
     for fact in facts[:max(0, survived - 2)]:
         if isinstance(fact, Entry):
             unsettled[fact.name] = fact
@@ -54,15 +54,18 @@ def test_a_journal_cut_anywhere_adds_up_to_its_whole_lines(facts, data):
             ended = unsettled.pop(fact, None)
             if ended is not None and ended.what == "amend" and ended.order_id != 17:
                 heirs[17] = ended.symbol
+            if ended is not None and ended.body is not None and ended.order_id is None:
+                placed[17] = None
         elif isinstance(fact, int):
             heirs.pop(fact, None)
         else:
             penalties[fact[0]] = fact[1]
     assert ledger == Ledger("abc" if survived else "", 7 if survived > 1 else 0, unsettled,
-                            penalties, heirs)
+                            penalties, heirs, placed)
     again, torn = replay(ledger.compact(0))
     assert torn == 0
-    assert (again.unsettled, again.session, again.heirs) == (unsettled, ledger.session, heirs)
+    assert (again.unsettled, again.session, again.heirs, again.placed) == (
+        unsettled, ledger.session, heirs, placed)
     assert again.penalties == {what: until for what, until in penalties.items() if until > 0}
 
 
@@ -99,3 +102,18 @@ def test_entries_keep_their_numbers():
 def test_the_fingerprint_does_not_name_the_key():
     assert lines.fingerprint("mxkey") != lines.fingerprint("mxkez")
     assert "mxkey" not in lines.fingerprint("mxkey") and len(lines.fingerprint("mxkey")) == 16
+
+
+def test_the_newest_conditional_orders_are_remembered_through_compaction():
+    text = b""
+    for number in range(lines.PLACED + 3):
+        entry = Entry(f"plan_place x{number}", "plan_place", "BTC_USDT", 5, body="{}")
+        text += lines.encode(entry.record()) + lines.end(entry.name, "accepted", number)
+    changed = Entry("track_change y", "track_change", "BTC_USDT", 5, 2, body="{}")
+    text += lines.encode(changed.record()) + lines.end(changed.name, "accepted", 2)
+    refused = Entry("plan_place z", "plan_place", "BTC_USDT", 5, body="{}")
+    text += lines.encode(refused.record()) + lines.end(refused.name, "rejected", 9999)
+    for _ in range(2):
+        ledger, _ = replay(text)
+        assert list(ledger.placed) == list(range(3, lines.PLACED + 3))
+        text = ledger.compact(0)

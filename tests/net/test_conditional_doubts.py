@@ -300,6 +300,35 @@ def test_nothing_is_placed_before_the_journal_is_open(tmp_path):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("executed", [True, False])
+@pytest.mark.parametrize("kind", PATHS)
+def test_what_an_earlier_run_placed_leaves_no_doubt_open(tmp_path, kind, executed):
+    """Another order, born in the same moment and changed since, was accepted before the restart."""
+    async def story():
+        async with trading() as (venue, _):
+            endpoint = Endpoint.at(venue.rest_url, recv_window_s=1)
+            async with mx.Client(endpoint, venue.access_key, venue.secret,
+                                 journal=tmp_path / "orders") as first:
+                await first.orders.start()
+                other = await place(kind, venue, first, "0.95")
+                assert isinstance(await change(kind, venue, first, other.order_id), Accepted)
+                assert isinstance(await cancel(kind, first, other.order_id), Accepted)
+                spoil(venue, "502", PATHS[kind][0], executed)
+                assert isinstance(await place(kind, venue, first), Unknown)
+            there = waiting(venue)
+            assert len(there) == executed
+            async with mx.Client(endpoint, venue.access_key, venue.secret,
+                                 journal=tmp_path / "orders") as second:
+                settled: list[object] = []
+                second.orders.on_settled.append(settled.append)
+                await second.orders.start(settle_within_s=40)
+                fate, = settled
+                assert isinstance(fate, Accepted if executed else Rejected)
+                assert not executed or [fate.order_id] == there
+
+    asyncio.run(story())
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 @pytest.mark.parametrize("point", ["journalled", "sent"])
 @pytest.mark.parametrize("kind", PATHS)
