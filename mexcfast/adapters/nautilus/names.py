@@ -1,7 +1,8 @@
 """The same things in both worlds: names, numbers, times, enums.
 
-Instruments are the venue's own names, BTC_USDT.MEXC; quantities are contracts, multiplier the
-coins in each. Numbers pass as decimal text or as whole steps, never rounded.
+BTC_USDT is BTC-USDT-PERP.MEXC there: a symbol with an underscore would be taken for a spread, of
+whose fills no position is made. Quantities are contracts, multiplier the coins in each. Numbers
+pass as decimal text or as whole steps, never rounded.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from mexcfast.types import Balance, Contract, Order, OrderErrorCode, OrderState
 
 MEXC = "MEXC"
 MEXC_VENUE = Venue(MEXC)
+SUFFIX = "-PERP"
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
@@ -59,13 +61,15 @@ LIMIT_TYPES = {TimeInForce.GTC: mx.OrderType.LIMIT, TimeInForce.IOC: mx.OrderTyp
 
 
 def instrument_id(symbol: str) -> InstrumentId:
-    """BTC_USDT -> BTC_USDT.MEXC"""
-    return InstrumentId(Symbol(symbol), MEXC_VENUE)
+    """BTC_USDT -> BTC-USDT-PERP.MEXC. Raises ValueError for a name that could not be read back."""
+    if "-" in symbol:
+        raise ValueError(f"symbol is {symbol!r}; allowed: names without -")
+    return InstrumentId(Symbol(f"{symbol.replace('_', '-')}{SUFFIX}"), MEXC_VENUE)
 
 
 def symbol_of(instrument: InstrumentId) -> str:
-    """BTC_USDT.MEXC -> BTC_USDT"""
-    return str(instrument.symbol.value)
+    """BTC-USDT-PERP.MEXC -> BTC_USDT"""
+    return str(instrument.symbol.value).removesuffix(SUFFIX).replace("-", "_")
 
 
 def venue_order_id(order_id: int) -> VenueOrderId:
@@ -74,7 +78,7 @@ def venue_order_id(order_id: int) -> VenueOrderId:
 
 def position_id(symbol: str, is_long: bool) -> PositionId:
     """The one long or the one short position of a contract in hedge mode."""
-    return PositionId(f"{symbol}.{MEXC}-{'LONG' if is_long else 'SHORT'}")
+    return PositionId(f"{instrument_id(symbol)}-{'LONG' if is_long else 'SHORT'}")
 
 
 def digits(number: Decimal) -> int:
@@ -111,7 +115,7 @@ def instrument(contract: Contract, ts_ns: int) -> CryptoPerpetual:
         if digits(getattr(contract, name)) > FIXED_PRECISION:
             raise ValueError(f"{name} is {getattr(contract, name)}; allowed: {FIXED_PRECISION} "
                              "decimals in this build of nautilus_trader")
-    lot = quantity(contract.lot_size)
+    lot = quantity(contract.lot_size.normalize())
     tick = price(contract.tick_size.normalize())
     return CryptoPerpetual(
         instrument_id=instrument_id(contract.symbol), raw_symbol=Symbol(contract.symbol),
