@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -121,14 +122,15 @@ class MEXCDataClient(LiveMarketDataClient):  # type: ignore[misc]
             self._cache.add_currency(currency)
 
     async def _update_instruments(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await self._provider.initialize(reload=True)
-            except MexcfastError as error:
-                self._log.warning(f"instruments could not be read again: {error}")
-                continue
-            self._send_instruments()
+        with suppress(asyncio.CancelledError):      # the node warns of cancelled tasks
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await self._provider.initialize(reload=True)
+                except MexcfastError as error:
+                    self._log.warning(f"instruments could not be read again: {error}")
+                    continue
+                self._send_instruments()
 
     def _instrument(self, instrument_id: InstrumentId) -> Instrument | None:
         found = self._cache.instrument(instrument_id) or self._provider.find(instrument_id)
@@ -434,9 +436,9 @@ class MEXCDataClient(LiveMarketDataClient):  # type: ignore[misc]
         if request.venue is not None and request.venue != names.MEXC_VENUE:
             self._log.error(f"venue is {request.venue}; allowed: {names.MEXC}")
             return
-        await self._provider.load_all_async(request.params.get("filters"))
-        self._handle_instruments(names.MEXC_VENUE, list(self._provider.get_all().values()),
-                                 request.id, request.start, request.end, request.params)
+        found = await self._provider.read_all(request.params.get("filters"))
+        self._handle_instruments(names.MEXC_VENUE, found, request.id, request.start, request.end,
+                                 request.params)
 
     async def _request_order_book_snapshot(self, request: Any) -> None:
         instrument = self._instrument(request.instrument_id)
@@ -444,9 +446,10 @@ class MEXCDataClient(LiveMarketDataClient):  # type: ignore[misc]
             return
         depth = await self._live().market_api.depth(
             names.symbol_of(request.instrument_id), request.limit or None)
+        # in a list: the engine of 1.221 counts what has come, and dies of what has no length
         self._handle_data_response(
             DataType(OrderBookDeltas, metadata={"instrument_id": request.instrument_id}),
-            rest_snapshot(instrument, depth, self._clock.timestamp_ns()), request.id, None, None,
+            [rest_snapshot(instrument, depth, self._clock.timestamp_ns())], request.id, None, None,
             request.params)
 
     async def _request_quote_ticks(self, request: Any) -> None:

@@ -33,10 +33,16 @@ class MEXCInstrumentProvider(InstrumentProvider):  # type: ignore[misc]
         self.contracts: dict[str, Contract] = {}
 
     async def load_all_async(self, filters: Mapping[str, Any] | None = None) -> None:
-        """Every contract that is neither delivered nor gone."""
+        """Every contract that is neither delivered nor gone. Raises ConfigError for a filter that
+        does not exist."""
+        await self.read_all(filters)
+
+    async def read_all(self, filters: Mapping[str, Any] | None = None) -> list[CryptoPerpetual]:
+        """load_all_async, and what it has loaded."""
         wanted = _wanted(filters)
-        self.take(contract for contract in await self._read()
-                   if all(getattr(contract, name) in allowed for name, allowed in wanted.items()))
+        return self.take(
+            contract for contract in await self._read()
+            if all(getattr(contract, name) in allowed for name, allowed in wanted.items()))
 
     async def load_ids_async(self, instrument_ids: list[InstrumentId],
                              filters: Mapping[str, Any] | None = None) -> None:
@@ -61,8 +67,9 @@ class MEXCInstrumentProvider(InstrumentProvider):  # type: ignore[misc]
             raise ConfigError("the provider has no client; allowed: provider.client set to one")
         return await self.client.market_api.contracts(symbol)
 
-    def take(self, contracts: Iterable[Contract]) -> None:
-        """Hold these as they are now."""
+    def take(self, contracts: Iterable[Contract]) -> list[CryptoPerpetual]:
+        """Hold these as they are now; the instruments they have become."""
+        taken = []
         ts_ns = time.time_ns()
         for contract in contracts:
             if (contract.future_type != FutureType.PERPETUAL
@@ -77,6 +84,8 @@ class MEXCInstrumentProvider(InstrumentProvider):  # type: ignore[misc]
             for kind in (found.base_currency, found.quote_currency, found.settlement_currency):
                 self.add_currency(kind)
             self.add(found)
+            taken.append(found)
+        return taken
 
 
 def _checked(instrument_id: InstrumentId) -> str:
