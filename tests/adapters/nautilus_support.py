@@ -16,6 +16,7 @@ from nautilus_trader.model.identifiers import ClientId, InstrumentId, TraderId
 from nautilus_trader.test_kit.strategies.tester_data import DataTester, DataTesterConfig
 from nautilus_trader.test_kit.strategies.tester_exec import ExecTester, ExecTesterConfig
 
+import mexcfast as mx
 from mexcfast.adapters.nautilus import (
     MEXC,
     MEXCDataClientConfig,
@@ -71,8 +72,10 @@ async def until(true: Callable[[], Any], what: str = "", seconds: float = 60) ->
 async def running(venue: Exchange, *parts: Any, mode: int = ONE_WAY, orders: bool = True,
                   data: dict[str, Any] | None = None, more: dict[str, Any] | None = None,
                   engine: dict[str, Any] | None = None, ids: tuple[InstrumentId, ...] = (IID,),
-                  number: int = 1) -> AsyncIterator[TradingNode]:
-    """A node with these actors and strategies, until it trades; stopped at the end."""
+                  number: int = 1, endpoint: dict[str, Any] | None = None
+                  ) -> AsyncIterator[TradingNode]:
+    """A node with these actors and strategies, until it trades; stopped at the end, when what the
+    strategies do on their stop is done."""
     venue.account.position_mode = mode
     provider = InstrumentProviderConfig(load_ids=frozenset(ids))
     config = TradingNodeConfig(
@@ -102,14 +105,30 @@ async def running(venue: Exchange, *parts: Any, mode: int = ONE_WAY, orders: boo
     for part in parts:
         (node.trader.add_strategy if isinstance(part, ExecTester) else node.trader.add_actor)(part)
     node.build()
+    if endpoint is not None:               # what no setting of the adapter says
+        where = mx.Endpoint.at(venue.rest_url, **endpoint)
+        exec_client(node)._make = lambda: mx.Client(where, venue.access_key, venue.secret)
     task = asyncio.create_task(node.run_async())
     try:
         await until(lambda: node.trader.is_running or task.done(), "the node trades")
         assert node.trader.is_running, "the node did not start"
         yield node
+        for part in parts:
+            if isinstance(part, ExecTester) and part.is_running:
+                part.stop()
+                await until(lambda part=part: doubts(node) or not node.cache.orders_inflight() and not (
+                    part.config.close_positions_on_stop
+                    and node.cache.positions_open(strategy_id=part.id)),
+                    "the end of the strategy")
     finally:
         await node.stop_async()
         await asyncio.wait_for(task, 60)
+
+
+def doubts(node: TradingNode) -> bool:
+    """Whether some request's fate is not known."""
+    client = exec_client(node).client
+    return client is not None and bool(client.orders.unresolved)
 
 
 def data_client(node: TradingNode) -> Any:
@@ -197,9 +216,7 @@ class Exec(ExecTester):  # type: ignore[misc]
 
     def names(self, order: Any = None) -> list[str]:
         """Kinds of the events, of one order or of all."""
-        return [type(event).__name__ for event in self.events
-                if order is None or (getattr(event, "client_order_id", None)
-                                     == order.client_order_id)]
+        return [type(event).__name__ for event in (self.events if order is None else order.events)]
 
     def last(self, kind: str) -> Any:
         return next(each for each in reversed(self.events) if type(each).__name__ == kind)

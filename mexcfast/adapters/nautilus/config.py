@@ -58,6 +58,8 @@ class MEXCExecClientConfig(LiveExecClientConfig, frozen=True):  # type: ignore[m
     position_mode: the account's. "one_way" is NETTING, "hedge" HEDGING; another one at the venue
     ends the start. margin_mode: of opening orders. leverage: of opening orders, leverages by
     instrument before it; an opening order without either is denied.
+    max_age_ms: an order that waits longer than this for a slot of the venue's budget never leaves
+    and is rejected; None: it waits as long as it takes, cancels and closing orders first.
     use_gtd: False sends GTD orders as GTC, for strategies with manage_gtd_expiry; True denies them.
     journal: file where orders are written before they leave, so that doubts outlive the process.
     limits: members of mexcfast.RiskLimits that no order may exceed; price_band and max_book_age_ms
@@ -72,6 +74,7 @@ class MEXCExecClientConfig(LiveExecClientConfig, frozen=True):  # type: ignore[m
     margin_mode: Literal["isolated", "cross"] = "isolated"
     leverage: PositiveInt | None = None
     leverages: dict[str, PositiveInt] | None = None
+    max_age_ms: PositiveInt | None = None
     use_gtd: bool = True
     journal: str | None = None
     limits: dict[str, Any] | None = None
@@ -93,10 +96,13 @@ class MEXCExecClientConfig(LiveExecClientConfig, frozen=True):  # type: ignore[m
 
 
 def exec_engine_config(**settings: Any) -> LiveExecEngineConfig:
-    """LiveExecEngineConfig that leaves orders in doubt to mexcfast's resolver.
+    """LiveExecEngineConfig with what this venue needs.
 
-    The engine's own check of orders in flight calls an order rejected, or cancelled, after some
-    questions without an answer; the resolver does so on proof only. settings: as there.
+    inflight_check_interval_ms=0: the engine's own check of orders in flight calls an order
+    rejected, or cancelled, after some questions without an answer; mexcfast's resolver does so on
+    proof only. convert_quote_qty_to_base=False: the engine's conversion does not know that a
+    contract is not a coin; so such orders are denied. settings: as there.
     """
+    settings.setdefault("convert_quote_qty_to_base", False)
     settings.setdefault("inflight_check_interval_ms", 0)
     return LiveExecEngineConfig(**settings)

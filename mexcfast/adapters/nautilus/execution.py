@@ -193,7 +193,8 @@ class MEXCExecutionClient(LiveExecutionClient):  # type: ignore[misc]
             instrument_id=order.instrument_id, order_type=order.order_type))
         try:
             # registered in our tracker within this call, before anything leaves: OrderSubmitted
-            outcome = await client.orders.send(intent)
+            outcome = await client.orders.send(intent, wait=True,
+                                               max_age_ms=self._settings.max_age_ms)
         except MexcfastError as error:
             self.teller.refused(told, order, error)
             return
@@ -314,7 +315,9 @@ class MEXCExecutionClient(LiveExecutionClient):  # type: ignore[misc]
         amend = Amend(told, tracked.order_id, tracked.symbol or "", price, rest)
         self.teller.amends[amend.order_id] = amend
         try:
-            outcome = await self.live().orders.amend(amend.symbol, amend.order_id, price, rest)
+            outcome = await self.live().orders.amend(
+                amend.symbol, amend.order_id, price, rest, wait=True,
+                max_age_ms=self._settings.max_age_ms)
         except MexcfastError as error:
             outcome = mx.Rejected(error, amend.symbol, None, amend.order_id)
         except BaseException:

@@ -142,7 +142,8 @@ class StatusReports:
         cached = self._teller.cached(order.order_id, order.client_order_id)
         if cached is not None:
             number = names.venue_order_id(order.order_id)
-            if cached.venue_order_id not in (None, number) and number in cached.venue_order_ids:
+            is_other = cached.venue_order_id is not None and cached.venue_order_id != number
+            if is_other and number in cached.venue_order_ids:
                 return None
             name, before = cached.client_order_id, amended_before(cached, order.quantity)
         return self._owner.reports.order(order, instrument, name, before=before)

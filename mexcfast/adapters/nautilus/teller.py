@@ -441,6 +441,6 @@ class Teller:
 def amended_before(cached: Any, quantity: Decimal | None) -> Decimal:
     """What the venue orders that amends have replaced had filled: the node counts all, the venue
     the newest order alone."""
-    if quantity is None or len(cached.venue_order_ids) < 2:
+    if quantity is None or not cached.venue_order_ids:      # earlier numbers at the venue
         return Decimal(0)
     return max(Decimal(0), cached.quantity.as_decimal() - quantity)
