@@ -28,7 +28,7 @@ from mexcfast.adapters.nautilus import (
 from mexcfast.sim import Exchange
 
 BTC, ETH = "BTC_USDT", "ETH_USDT"
-IID, OTHER = InstrumentId.from_str("BTC-USDT-PERP.MEXC"), InstrumentId.from_str("ETH-USDT-PERP.MEXC")
+IID, OTHER = (InstrumentId.from_str(f"{base}-USDT-PERP.MEXC") for base in ("BTC", "ETH"))
 ONE_WAY, HEDGE = 2, 1                     # positionMode of the exchange in the box
 NODES: list[TradingNode] = []
 
@@ -116,13 +116,17 @@ async def running(venue: Exchange, *parts: Any, mode: int = ONE_WAY, orders: boo
         for part in parts:
             if isinstance(part, ExecTester) and part.is_running:
                 part.stop()
-                await until(lambda part=part: doubts(node) or not node.cache.orders_inflight() and not (
-                    part.config.close_positions_on_stop
-                    and node.cache.positions_open(strategy_id=part.id)),
-                    "the end of the strategy")
+                await until(lambda part=part: _is_done(node, part), "the end of the strategy")
     finally:
         await node.stop_async()
         await asyncio.wait_for(task, 60)
+
+
+def _is_done(node: TradingNode, part: Any) -> bool:
+    if doubts(node):
+        return True
+    holds = part.config.close_positions_on_stop and node.cache.positions_open(strategy_id=part.id)
+    return not node.cache.orders_inflight() and not holds
 
 
 def doubts(node: TradingNode) -> bool:

@@ -15,8 +15,9 @@ HERE = importlib.util.find_spec("nautilus_trader") is not None
 needs_nautilus = pytest.mark.framework("nautilus_trader", "nautilus")
 
 if HERE:
-    from adapters.nautilus_support import BTC, IID, Exec, cases, exec_client, run, running, until
     from nautilus_trader.model.enums import OrderSide, OrderStatus
+
+    from adapters.nautilus_support import BTC, IID, Exec, cases, exec_client, run, running, until
     BUY, SELL = OrderSide.BUY, OrderSide.SELL
 else:
     def cases(*ids: str) -> Any:
@@ -171,9 +172,9 @@ def test_an_order_the_engine_gave_up_comes_back_as_one_of_others(allowed: list[s
 
     async def story() -> None:
         trader = Exec(cancel_orders_on_stop=False, close_positions_on_stop=False)
-        async with market() as venue, running(
-                venue, trader, engine={"inflight_check_interval_ms": 50, "inflight_check_retries": 1,
-                                       "inflight_check_threshold_ms": 50}) as node:
+        hasty = {"inflight_check_interval_ms": 50, "inflight_check_retries": 1,
+                 "inflight_check_threshold_ms": 50}
+        async with market() as venue, running(venue, trader, engine=hasty) as node:
             venue.faults.drop("order", count=1000)
             venue.faults.lose_answer("order/create")
             venue.faults.http_status("*", 503, count=100_000)       # nobody answers questions

@@ -20,6 +20,19 @@ HERE = importlib.util.find_spec("nautilus_trader") is not None
 needs_nautilus = pytest.mark.framework("nautilus_trader", "nautilus")
 
 if HERE:
+    from nautilus_trader.core.uuid import UUID4
+    from nautilus_trader.execution.messages import CancelOrder
+    from nautilus_trader.model.enums import (
+        OmsType,
+        OrderSide,
+        OrderStatus,
+        OrderType,
+        PositionSide,
+        TimeInForce,
+        TriggerType,
+    )
+    from nautilus_trader.model.identifiers import PositionId
+
     from adapters.nautilus_support import (
         BTC,
         HEDGE,
@@ -31,17 +44,6 @@ if HERE:
         running,
         until,
     )
-    from nautilus_trader.core.uuid import UUID4
-    from nautilus_trader.execution.messages import CancelOrder
-    from nautilus_trader.model.enums import (
-        OmsType,
-        OrderSide,
-        OrderStatus,
-        OrderType,
-        PositionSide,
-        TimeInForce,
-    )
-    from nautilus_trader.model.identifiers import PositionId
     BUY, SELL = OrderSide.BUY, OrderSide.SELL
 else:
     def cases(*ids: str) -> Any:
@@ -360,6 +362,29 @@ def test_orders_the_venue_does_not_know_are_denied() -> None:
 
 
 @needs_nautilus
+def test_a_stop_order_is_emulated_by_the_node() -> None:
+    """The node waits for the price, then a market order leaves."""
+
+    async def story() -> None:
+        trader = Exec()
+        async with market() as venue, running(venue, trader) as node:
+            trader.subscribe_quote_ticks(IID)
+            await ready(node, venue)
+            ask = venue.book(BTC).asks
+            order = trader.order_factory.stop_market(
+                IID, BUY, trader.instrument.make_qty(10),
+                trader.instrument.make_price(ask[1][0]), emulation_trigger=TriggerType.BID_ASK)
+            trader.submit_order(order)
+            await until(lambda: order.is_emulated, "emulated")
+            assert not any(each.path.endswith("order/create") for each in venue.requests)
+            venue.trade(BTC, "buy", int(ask[0][1]))
+            await until(lambda: position(node), "triggered and filled")
+            assert node.cache.order(order.client_order_id).status == OrderStatus.FILLED
+
+    run(story())
+
+
+@needs_nautilus
 @cases("TC-E63")
 def test_params_go_to_the_venue() -> None:
     async def story() -> None:
@@ -558,10 +583,10 @@ def test_wrong_settings_are_named(allowed: list[str]) -> None:
     allowed += ["Error on '_connect'", "position_mode is", "Cannot reconcile"]
 
     async def story() -> None:
-        from adapters.nautilus_support import MEXC, exec_engine_config
         from nautilus_trader.config import LoggingConfig, TradingNodeConfig
         from nautilus_trader.live.node import TradingNode
 
+        from adapters.nautilus_support import MEXC, exec_engine_config
         from mexcfast.adapters.nautilus import MEXCExecClientConfig, MEXCLiveExecClientFactory
         from mexcfast.errors import ConfigError
 

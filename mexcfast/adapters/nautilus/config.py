@@ -34,7 +34,7 @@ def endpoint(config: Any) -> mx.Endpoint:
     return mx.Endpoint.at(http, ws)
 
 
-class MEXCDataClientConfig(LiveDataClientConfig, frozen=True):  # type: ignore[misc]
+class MEXCDataClientConfig(LiveDataClientConfig, frozen=True):  # type: ignore[call-arg,misc]
     """Market data; needs no keys.
 
     base_url_http, base_url_ws: another venue than the live one, for example mexcfast.sim.
@@ -50,7 +50,7 @@ class MEXCDataClientConfig(LiveDataClientConfig, frozen=True):  # type: ignore[m
     update_instruments_interval_mins: PositiveInt | None = 60
 
 
-class MEXCExecClientConfig(LiveExecClientConfig, frozen=True):  # type: ignore[misc]
+class MEXCExecClientConfig(LiveExecClientConfig, frozen=True):  # type: ignore[call-arg,misc]
     """Orders, positions, balances.
 
     api_key, api_secret: both or neither; neither takes MEXC_API_KEY and MEXC_API_SECRET.

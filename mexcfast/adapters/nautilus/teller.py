@@ -443,4 +443,5 @@ def amended_before(cached: Any, quantity: Decimal | None) -> Decimal:
     the newest order alone."""
     if quantity is None or not cached.venue_order_ids:      # earlier numbers at the venue
         return Decimal(0)
-    return max(Decimal(0), cached.quantity.as_decimal() - quantity)
+    total: Decimal = cached.quantity.as_decimal()
+    return max(Decimal(0), total - quantity)
