@@ -29,6 +29,8 @@ def _list_failed(terminalreporter: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a framework that is not installed: framework(name, extra=name)."""
     for item in items:
+        for name in getattr(getattr(item, "function", None), "cases", ()):
+            item.user_properties.append(("case", name))
         for marker in item.iter_markers("framework"):
             if importlib.util.find_spec(marker.args[0]) is None:
                 item.add_marker(pytest.mark.skip(reason=(
@@ -37,8 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The last word of the run, in red."""
+    """Cases of host frameworks that passed; what was skipped, in red."""
     _list_failed(terminalreporter)
+    passed = sorted({name for report in terminalreporter.stats.get("passed", ())
+                     for kind, name in report.user_properties if kind == "case"})
+    if passed:
+        terminalreporter.line(f"{len(passed)} cases of host frameworks passed: {', '.join(passed)}")
     gone = sorted({report.longrepr[2].split(": ", 2)[2]
                    for report in terminalreporter.stats.get("skipped", ())
                    if isinstance(report.longrepr, tuple) and "FRAMEWORK NOT" in report.longrepr[2]})
