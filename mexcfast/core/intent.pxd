@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.depth cimport OrderBook
 
 cdef enum:
-    INTENT_ABI = 4  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
+    INTENT_ABI = 5  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
 
 
 cdef class OrderIntent:
@@ -19,11 +19,12 @@ cdef class OrderIntent:
     cdef readonly str client_order_id
     cdef readonly bint reduce_only
     cdef readonly bytes body            # the exact bytes to sign and send
+    cdef bint opens                     # an opening side, reduce-only or not
 
     cdef int check_contract(self, object mode) except -1
     cdef int check_leverage(self, object leverage) except -1
-    cdef object checked_quantity(self, object value)
     cdef object checked_price(self, object value, object best, object index_price)
+    cdef int check_index(self, object price, object index_price) except -1
 
 
 cdef class ClientOrderIds:

@@ -4,13 +4,17 @@ A price or quantity is accepted as int, Decimal, str or float, and only if it st
 contract's step; a float means its shortest decimal text, so 45000.5 is 45000.5 and 0.1 + 0.2 is
 refused. Nothing is rounded silently. Anything refused raises IntentError, which names the field,
 the value and what is allowed.
+
+A number in up to 18 plain digits is checked in integers; whatever else there is, and whatever is
+refused, goes through Decimal, so that both ways allow the same and one way words the refusals.
 Source: protocol.md 11, 12.7, 16, appendix A.1.
 """
 
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from mexcfast.core.depth cimport LIVE, OrderBook
+from mexcfast.core.steps cimport digits_of, plain_on_step, read_step
 
 import json
 import re
@@ -31,6 +35,11 @@ from mexcfast.types import (
     TriggerPrice,
 )
 
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object)
+    const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+
 ABI = INTENT_ABI
 
 CLIENT_ORDER_ID_MAX = 32
@@ -39,9 +48,15 @@ CANCEL_MAX = 50
 # Room for any price over any step; the digits of both are limited below.
 _exact = Context(prec=120)
 _number = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?", re.ASCII)
-# Ids travel in URL paths too (order/external): no character that servers or proxies rewrite.
-_client_id = re.compile(r"[A-Za-z0-9_:.-]{1,32}", re.ASCII)
 _base36 = re.compile(r"0|[1-9a-z][0-9a-z]{0,18}", re.ASCII)
+
+
+cdef object _enabled = ContractState.ENABLED
+cdef object _both_margins = MarginSupport.BOTH
+
+cdef enum:
+    OPEN_LONG_ = 1
+    OPEN_SHORT_ = 3
 
 
 # -- numbers -------------------------------------------------------------------------------------
@@ -93,16 +108,46 @@ def snap_price(contract, value):
     return _exact.multiply(steps, contract.tick_size)
 
 
+@cython.final
+@cython.auto_pickle(False)
+cdef class _Terms:
+    """What every order of a contract asks for, made ready once."""
+    cdef object contract
+    cdef str head                   # the body up to its price
+    cdef int64_t tick, lot          # steps as mantissa and decimals; 0: only Decimal knows them
+    cdef int tick_scale, lot_scale
+
+    def __init__(self, contract):
+        self.contract = contract
+        self.head = '{"symbol":' + json_text("symbol", contract.symbol)
+        read_step(plain_text(contract.tick_size), &self.tick, &self.tick_scale)
+        read_step(plain_text(contract.lot_size), &self.lot, &self.lot_scale)
+
+
+cdef dict known_terms = {}          # id(contract) -> _Terms, which keeps the contract alive
+
+
+cdef _Terms terms_of(object contract):
+    terms = known_terms.get(id(contract))
+    if terms is None:
+        if len(known_terms) >= 4096:    # contracts read again and again: the old ones go
+            known_terms.clear()
+        terms = known_terms[id(contract)] = _Terms(contract)
+    return terms
+
+
 # -- ids -----------------------------------------------------------------------------------------
 
 cdef str base36(object number):
-    if number == 0:
-        return "0"
-    cdef list digits = []
-    while number:
-        number, digit = divmod(number, 36)
-        digits.append("0123456789abcdefghijklmnopqrstuvwxyz"[digit])
-    return "".join(reversed(digits))
+    cdef char digits[16]            # 36**13 is above 2**64
+    cdef uint64_t rest = number
+    cdef int at = 16
+    with cython.cdivision(True):    # unsigned
+        while rest or at == 16:
+            at -= 1
+            digits[at] = b"0123456789abcdefghijklmnopqrstuvwxyz"[rest % 36]
+            rest //= 36
+    return digits[at:16].decode("ascii")
 
 
 def mint_client_order_id(prefix, session, counter):
@@ -130,13 +175,30 @@ def parse_client_order_id(client_order_id, prefix):
     return (session, counter) if session < 2**64 and counter < 2**64 else None
 
 
+cdef bint is_client_id(object value) except -1:
+    """1 to 32 characters that no server or proxy rewrites, for ids travel in URL paths too."""
+    cdef const char* text
+    cdef Py_ssize_t i, size = 0
+    if not isinstance(value, str) or not PyUnicode_IS_ASCII(value):
+        return False
+    text = PyUnicode_AsUTF8AndSize(value, &size)
+    if not 1 <= size <= CLIENT_ORDER_ID_MAX or (text[0] == 46 and (
+            size == 1 or (size == 2 and text[1] == 46))):
+        return False
+    for i in range(size):
+        if not (48 <= text[i] <= 58 or 65 <= text[i] <= 90 or 97 <= text[i] <= 122
+                or text[i] in (45, 46, 95)):        # - . _ and above the colon
+            return False
+    return True
+
+
 def check_client_order_id(value):
     """The id itself, or IntentError."""
-    if not isinstance(value, str) or not _client_id.fullmatch(value) or value in (".", ".."):
+    if not is_client_id(value):
         raise IntentError("client_order_id", value,
                           "1 to 32 characters out of letters, digits and _ : . -")
     # The venue's own marks (protocol.md 12.1): such an order would look like somebody else's.
-    if value.startswith(("_m_", "CHASE_LIMIT")):
+    if (<str>value).startswith("_m_") or (<str>value).startswith("CHASE_LIMIT"):
         raise IntentError("client_order_id", value, "any id not beginning with _m_ or CHASE_LIMIT")
     return value
 
@@ -197,8 +259,20 @@ def encode_body(value):
     return json_text("body", value).encode("utf-8")
 
 
+cdef dict known_members = {
+    kind: {int(member): member for member in kind}
+    for kind in (BestPrice, OpenType, OrderType, PositionMode, SelfTrade, Side, TriggerPrice)}
+
+
 cdef object as_enum(str field, object kind, object value):
     """A member the documents list."""
+    cdef int overflow = 0
+    cdef long long number
+    if type(value) is kind or type(value) is int:
+        number = PyLong_AsLongLongAndOverflow(value, &overflow)
+        member = (<dict>known_members[kind]).get(number)    # an enum's own hash is slow
+        if member is not None:
+            return member
     if not isinstance(value, bool) and isinstance(value, int):
         member = value if type(value) is kind else kind(value)
         if member.is_known:
@@ -233,10 +307,14 @@ cdef class OrderIntent:
                  stop_loss_price=None, take_profit_price=None, loss_trend=None,
                  profit_trend=None, price_protect=None, market_ceiling=None, flash_close=None,
                  best_price=None, self_trade=None, index_price=None):
+        cdef _Terms terms = terms_of(contract)
+        cdef str price_text, quantity_text
         self.contract = contract
         self.side = as_enum("side", Side, side)
         self.type = as_enum("type", OrderType, type)
         self.open_type = as_enum("open_type", OpenType, open_type)
+        cdef int side_number = self.side, type_number = self.type, open_number = self.open_type
+        self.opens = side_number == OPEN_LONG_ or side_number == OPEN_SHORT_
         self.client_order_id = check_client_order_id(client_order_id)
         self.reduce_only = bool(reduce_only)
         mode = None if position_mode is None else as_enum("position_mode", PositionMode,
@@ -244,19 +322,38 @@ cdef class OrderIntent:
         best = None if best_price is None else as_enum("best_price", BestPrice, best_price)
         self.check_contract(mode)
         self.check_leverage(leverage)
-        self.quantity = self.checked_quantity(quantity)
-        self.price = self.checked_price(price, best, index_price)
+        digits = digits_of(quantity)
+        quantity_text = plain_on_step(digits, terms.lot, terms.lot_scale)
+        if quantity_text is None:
+            self.quantity = check_quantity(contract, self.type, quantity)
+            quantity_text = plain_text(self.quantity)
+        else:
+            self.quantity = quantity if isinstance(quantity, Decimal) else Decimal(digits)
+            check_range(contract, self.type, self.quantity, quantity)
+        digits = digits_of(price)
+        price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
+        if price_text is None:
+            self.price = self.checked_price(price, best, index_price)
+            price_text = "" if self.price is None else ',"price":' + plain_text(self.price)
+        else:
+            self.price = price if isinstance(price, Decimal) else Decimal(digits)
+            if index_price is not None:
+                self.check_index(self.price, index_price)
+            price_text = ',"price":' + price_text
+        leverage_text = "" if self.leverage is None else f',"leverage":{self.leverage}'
+        body = (f'{terms.head}{price_text},"vol":{quantity_text}{leverage_text},'
+                f'"side":{side_number},"type":{type_number},"openType":{open_number},'
+                f'"externalOid":"{self.client_order_id}"')
+        if (position_id is None and stop_loss_price is None and take_profit_price is None
+                and loss_trend is None and profit_trend is None and best is None
+                and self_trade is None and mode is None and price_protect is None
+                and market_ceiling is None and flash_close is None):
+            self.body = (body + "}").encode("utf-8")
+            return
         cdef str closing = ""
         if self.reduce_only and mode == PositionMode.ONE_WAY:
             closing = ',"reduceOnly":true'
-        cdef list parts = [
-            '{"symbol":', json_text("symbol", contract.symbol),
-            "" if self.price is None else ',"price":' + plain_text(self.price),
-            ',"vol":', plain_text(self.quantity),
-            "" if self.leverage is None else f',"leverage":{self.leverage}',
-            f',"side":{int(self.side)},"type":{int(self.type)},"openType":{int(self.open_type)}',
-            f',"externalOid":"{self.client_order_id}"',
-        ]
+        cdef list parts = [body]
         if position_id is not None:
             parts.append(f',"positionId":{as_id("position_id", position_id)}')
         for name, field, value in (("stopLossPrice", "stop_loss_price", stop_loss_price),
@@ -288,7 +385,7 @@ cdef class OrderIntent:
     @property
     def is_opening(self):
         """Whether it may add to a position."""
-        return self.side.is_open and not self.reduce_only
+        return self.opens and not self.reduce_only
 
     def __repr__(self):
         return (f"OrderIntent({self.contract.symbol} {self.side.name} {self.type.name} "
@@ -298,14 +395,16 @@ cdef class OrderIntent:
         contract = self.contract
         if not contract.api_allowed:
             raise IntentError("symbol", contract.symbol, "a contract open to API trading")
-        if self.side.is_open and contract.state != ContractState.ENABLED:
+        if self.opens and contract.state is not _enabled and (
+                contract.state != ContractState.ENABLED):
             raise IntentError("symbol", contract.symbol,
                               f"an enabled contract; its state is {contract.state.name}")
-        if self.reduce_only and self.side.is_open and mode != PositionMode.ONE_WAY:
+        if self.reduce_only and self.opens and mode != PositionMode.ONE_WAY:
             raise IntentError("reduce_only", True,
                               "a closing side, or position_mode=ONE_WAY with an opening side")
-        if ((self.open_type == OpenType.CROSS
-             and contract.margin_support == MarginSupport.ISOLATED_ONLY)
+        if contract.margin_support is not _both_margins and (
+                (self.open_type == OpenType.CROSS
+                 and contract.margin_support == MarginSupport.ISOLATED_ONLY)
                 or (self.open_type == OpenType.ISOLATED
                     and contract.margin_support == MarginSupport.CROSS_ONLY)):
             raise IntentError("open_type", self.open_type.name,
@@ -315,7 +414,7 @@ cdef class OrderIntent:
     cdef int check_leverage(self, object leverage) except -1:
         contract = self.contract
         if leverage is None:
-            if self.is_opening:
+            if self.opens and not self.reduce_only:
                 raise IntentError("leverage", None, "a value: opening orders need it")
             return 0
         if (isinstance(leverage, bool) or not isinstance(leverage, int)
@@ -325,31 +424,37 @@ cdef class OrderIntent:
         self.leverage = int(leverage)
         return 0
 
-    cdef object checked_quantity(self, object value):
-        return check_quantity(self.contract, self.type, value)
-
     cdef object checked_price(self, object value, object best, object index_price):
         if value is None:
             if not (self.type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT) or best):
                 raise IntentError("price", None, f"a value: {self.type.name} orders need it")
             return None
         price = on_step("price", value, self.contract.tick_size, "tick size")
-        if index_price is not None and self.type not in (OrderType.MARKET,
-                                                         OrderType.MARKET_TO_LIMIT):
-            check_band(self.contract, self.side, price, index_price)
+        if index_price is not None:
+            self.check_index(price, index_price)
         return price
+
+    cdef int check_index(self, object price, object index_price) except -1:
+        if self.type not in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
+            check_band(self.contract, self.side, price, index_price)
+        return 0
+
+
+cdef int check_range(object contract, object type, object quantity, object value) except -1:
+    """value: as it was given."""
+    highest = contract.max_limit_quantity
+    if highest is None or type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
+        highest = contract.max_quantity
+    if not contract.min_quantity <= quantity <= highest:
+        raise IntentError("quantity", value,
+                          f"{plain_text(contract.min_quantity)} to {plain_text(highest)} contracts")
+    return 0
 
 
 def check_quantity(contract, type, value):
     """The quantity as Decimal; IntentError off the lot size or outside the contract's limits."""
     quantity = on_step("quantity", value, contract.lot_size, "lot size")
-    highest = contract.max_quantity
-    if (contract.max_limit_quantity is not None
-            and type not in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)):
-        highest = contract.max_limit_quantity
-    if not contract.min_quantity <= quantity <= highest:
-        raise IntentError("quantity", value,
-                          f"{plain_text(contract.min_quantity)} to {plain_text(highest)} contracts")
+    check_range(contract, type, quantity, value)
     return quantity
 
 

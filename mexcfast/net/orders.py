@@ -333,8 +333,8 @@ class Orders(OrderQueries):
                **more: Any) -> OrderIntent:
         """A checked order with its bytes, not sent: send() it later, or never."""
         contract = self._contract(symbol)
-        is_market = type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)
-        if price is None and is_market and self._reference_price is not None:
+        if (price is None and self._reference_price is not None
+                and type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)):
             reference = self._reference_price(symbol)
             price = None if reference is None else snap_price(contract, reference)
         return OrderIntent(

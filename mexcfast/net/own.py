@@ -16,11 +16,7 @@ from mexcfast.types import Fill, Order
 class LiveOrder(TrackedOrder):
     """One order that can be waited for. Its attributes change as news arrives."""
 
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._waiting: list[tuple[Phase, asyncio.Future[Phase]]] = []
+    __slots__ = ()
 
     async def done(self) -> Phase:
         """Wait until it is filled, cancelled or rejected; returns which."""
@@ -34,20 +30,24 @@ class LiveOrder(TrackedOrder):
         if self.phase >= phase:
             return self.phase
         future: asyncio.Future[Phase] = asyncio.get_running_loop().create_future()
-        self._waiting.append((phase, future))
+        if self.waiting is None:
+            self.waiting = []
+        self.waiting.append((phase, future))
         return await future
 
     def wake(self) -> None:
         """The tracker changed it: release whoever waits for this phase."""
-        still = []
-        for phase, future in self._waiting:
+        if self.waiting is None:
+            return
+        still: list[tuple[Phase, asyncio.Future[Phase]]] = []
+        for phase, future in self.waiting:
             if future.done():
                 continue
             if self.phase >= phase:
                 future.set_result(self.phase)
             else:
                 still.append((phase, future))
-        self._waiting = still
+        self.waiting = still or None
 
 
 class OwnFeed(Listener):

@@ -1,0 +1,6 @@
+from typing import Final
+
+ABI: Final[int]
+
+def digits_of(value: object) -> str | None: ...
+def plain_on_step(digits: str | None, step: int, step_scale: int) -> str | None: ...
