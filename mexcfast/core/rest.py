@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from mexcfast.core.ack import accepted
 from mexcfast.core.results import (
     decode,
     many,
@@ -578,6 +579,10 @@ class Subject:
 def judge(route: Route, status: int, body: bytes, about: Subject,
           ts_sent_ms: int | None = None) -> Outcome:
     """The outcome of one write that was answered."""
+    if route.parse is read_ack and 200 <= status < 300:
+        ack = quick_ack(body)
+        if ack is not None:
+            return accepted(about.symbol, about.client_order_id, ack)
     try:
         data = read_answer(route, status, body)
     except (VenueError, BadAnswer) as error:

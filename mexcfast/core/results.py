@@ -22,6 +22,7 @@ import orjson
 from mexcfast import conditional as c
 from mexcfast import statements as s
 from mexcfast import types as t
+from mexcfast.core.ack import plain_ack
 from mexcfast.errors import BadAnswer, venue_error
 
 T = TypeVar("T")
@@ -360,6 +361,9 @@ def quick_ack(body: bytes) -> t.OrderAck | None:
     orjson gives whole numbers of up to 64 bits exactly and anything else as another type, which is
     left to the exact way.
     """
+    plain = plain_ack(body)
+    if plain is not None:
+        return plain
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -36,7 +36,7 @@ class Ticket(Generic[T]):
 class Schedule(Generic[T]):
     """The slots of one window, and those who wait for them."""
 
-    __slots__ = ("_closed_ns", "_keys", "_lanes", "window")
+    __slots__ = ("_closed_ns", "_count", "_keys", "_lanes", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -44,9 +44,10 @@ class Schedule(Generic[T]):
         self._lanes: dict[Lane, dict[Ticket[T], None]] = {lane: {} for lane in Lane}
         self._keys: dict[Hashable, Ticket[T]] = {}
         self._closed_ns: dict[Lane, int] = {}
+        self._count = 0             # of those who wait
 
     def __len__(self) -> int:
-        return sum(len(tickets) for tickets in self._lanes.values())
+        return self._count
 
     def tickets(self) -> tuple[Ticket[T], ...]:
         """Everything that waits, in the order in which it would leave."""
@@ -87,6 +88,8 @@ class Schedule(Generic[T]):
 
         Nobody overtakes those who wait and may go.
         """
+        if not self._count and not self._closed_ns:
+            return self.window.take(now_ns)
         if any(tickets and not self._closed(each, now_ns)
                for each, tickets in self._lanes.items()):
             return max(1, self.wait_ns(now_ns, lane))
@@ -108,6 +111,7 @@ class Schedule(Generic[T]):
             self.leave(replaced)
         ticket = Ticket(lane, item, key, now_ns, expires_ns)
         self._lanes[lane][ticket] = None
+        self._count += 1
         if key is not None:
             self._keys[key] = ticket
         return ticket, replaced
@@ -117,6 +121,7 @@ class Schedule(Generic[T]):
         if not ticket.is_waiting:
             return False
         ticket.is_waiting = False
+        self._count -= 1
         del self._lanes[ticket.lane][ticket]
         if ticket.key is not None:
             del self._keys[ticket.key]

@@ -59,6 +59,9 @@ class Window:
 
     def take(self, now_ns: int) -> int:
         """Take one slot: 0 when granted, else the nanoseconds to wait, and nothing is taken."""
+        if self._blocked_until_ns is None and len(self._grants) < self.count:
+            self._grants.append(now_ns)
+            return 0
         wait = self.wait_ns(now_ns)
         if wait == 0:
             self._grants.append(now_ns)

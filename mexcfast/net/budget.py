@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mexcfast.core.throttle import Lane
-from mexcfast.net.executor import Executor, Queued
+from mexcfast.net.executor import Executor
+from mexcfast.net.slots import Queued
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -50,7 +49,6 @@ from mexcfast.core.rest import (
     prepare,
 )
 from mexcfast.core.rest import read_answer as parse_answer
-from mexcfast.core.schedule import Schedule, Ticket
 from mexcfast.core.sign import Signer
 from mexcfast.core.throttle import Lane, Penalties, Window, backoff_ms
 from mexcfast.errors import (
@@ -73,7 +71,8 @@ from mexcfast.errors import (
 from mexcfast.net.clock import Clock
 from mexcfast.net.lane import LaneConnection, NotSent
 from mexcfast.net.lanes import Lanes, fits
-from mexcfast.types import Outcome, Rejected, Unknown
+from mexcfast.net.slots import Queued, Slots
+from mexcfast.types import Accepted, Outcome, Rejected, Unknown
 
 log = logging.getLogger("mexcfast.net")
 
@@ -84,108 +83,32 @@ RISK_ADDING = (Lane.AMEND, Lane.OPEN)
 PAUSES = {"rate": (0, 60_000), "edge": (120_000, 900_000), "opening": (60_000, 900_000)}
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """One request that waits for a slot."""
+class Flight:
+    """A write that has left by launch(), until its answer is there.
 
-    group: str
-    lane: Lane
-    key: Hashable | None
-    waited_ns: int
-    about: Subject
+    answered: of (status, body), or a NetworkError. doubt, resyncs: what the executor remembers.
+    """
 
+    __slots__ = ("_connection", "about", "answered", "began_ns", "doubt", "resyncs", "route",
+                 "ts_sent_ms")
 
-@dataclass(slots=True)
-class _Place:
-    """What the queue holds: the task waiting, and for what."""
+    def __init__(self, route: Route, about: Subject, answered: asyncio.Future[tuple[int, bytes]],
+                 connection: LaneConnection | None, began_ns: int, ts_sent_ms: int, doubt: int,
+                 resyncs: int) -> None:
+        self.began_ns = began_ns        # monotonic; when launch() was called
+        self.route = route
+        self.about = about
+        self.answered = answered
+        self.ts_sent_ms = ts_sent_ms
+        self.doubt = doubt
+        self.resyncs = resyncs
+        self._connection = connection
 
-    granted: asyncio.Future[None]
-    about: Subject
-
-
-class _Budget:
-    """One group's slots and the tasks waiting for them, woken lane by lane."""
-
-    def __init__(self, group: str, window: Window, clock: Clock) -> None:
-        self.group = group
-        self.schedule: Schedule[_Place] = Schedule(window)
-        self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait_ns(self) -> int:
-        return self.schedule.wait_ns(self._clock.monotonic_ns())
-
-    def take_now(self, lane: Lane) -> int:
-        """0 when a slot was taken, else nanoseconds to wait. Nobody overtakes those who wait."""
-        return self.schedule.take(self._clock.monotonic_ns(), lane)
-
-    async def take(self, lane: Lane, about: Subject, key: Hashable | None = None,
-                   max_age_ns: int | None = None, keep: bool = False) -> None:
-        """Take a slot, waiting for it in the given lane. Raises Dropped."""
-        if self.take_now(lane) == 0:
-            return
-        now_ns = self._clock.monotonic_ns()
-        place = _Place(asyncio.get_running_loop().create_future(), about)
-        expires_ns = None if max_age_ns is None else now_ns + max_age_ns
-        ticket, dropped = self.schedule.enter(now_ns, lane, place, key, expires_ns, keep)
-        if dropped is not None:
-            self._drop(dropped, "replaced")
-        if ticket is None:
-            raise Dropped("kept")
-        self.reschedule()
-        try:
-            await place.granted
-        except asyncio.CancelledError:
-            # A slot granted to a task that was cancelled in the same turn is spent: the safe side.
-            self.schedule.leave(ticket)
-            self.reschedule()
-            raise
-
-    def _drop(self, ticket: Ticket[_Place], reason: str) -> None:
-        if not ticket.item.granted.done():
-            waited_ns = self._clock.monotonic_ns() - ticket.since_ns
-            ticket.item.granted.set_exception(Dropped(reason, waited_ns))
-
-    def reschedule(self) -> None:
-        """Set the timer for the next moment at which something happens."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        wait_ns = self.schedule.next_ns(self._clock.monotonic_ns())
-        if wait_ns is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait_ns / 1e9, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        granted, outdated = self.schedule.due(self._clock.monotonic_ns())
-        for ticket in outdated:
-            self._drop(ticket, "outdated")
-        for ticket in granted:
-            if not ticket.item.granted.done():
-                ticket.item.granted.set_result(None)
-        self.reschedule()
-
-    def queue(self) -> list[Queued]:
-        now_ns = self._clock.monotonic_ns()
-        return [Queued(self.group, ticket.lane, ticket.key, now_ns - ticket.since_ns,
-                       ticket.item.about) for ticket in self.schedule.tickets()]
-
-    def recheck(self, guard: Callable[[Lane], MexcfastError | None]) -> None:
-        for ticket in self.schedule.tickets():
-            why = guard(ticket.lane)
-            if why is not None and self.schedule.leave(ticket) and not ticket.item.granted.done():
-                ticket.item.granted.set_exception(why)
-        self.reschedule()
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for ticket in self.schedule.tickets():
-            self.schedule.leave(ticket)
-            if not ticket.item.granted.done():
-                ticket.item.granted.set_exception(ConnectFailed("the executor was closed"))
+    def drop(self) -> None:
+        """Nobody waits for the answer any more: its connection can carry nothing else."""
+        if self._connection is not None:
+            self._connection.drop()
+        self.answered.cancel()
 
 
 SMALLEST_BOOK = 512     # bytes; a shorter body may be a refusal and is read as one
@@ -231,7 +154,7 @@ class Executor:
         self._uses_lane = lane == "auto" and signer is not None and fits(endpoint)
         self._lanes: Lanes | None = None
         self._forms: dict[str, RequestForm] = {}
-        self._budgets: dict[str, _Budget] = {}
+        self._budgets: dict[str, Slots] = {}
         #: what may still be taken by the venue: number -> its expiry in venue time
         self._doubts: dict[int, int] = {}
         self._sent = 0
@@ -314,17 +237,17 @@ class Executor:
 
     # -- budgets ---------------------------------------------------------------------------------
 
-    def _budget(self, route: Route) -> _Budget:
+    def _budget(self, route: Route) -> Slots:
         budget = self._budgets.get(route.group)
         if budget is None:
             count, window_ms = self.endpoint.limit(route)
             window = Window(count, window_ms * MS, self.endpoint.margin_ms * MS)
-            budget = self._budgets[route.group] = _Budget(route.group, window, self.clock)
+            budget = self._budgets[route.group] = Slots(route.group, window, self.clock)
             for what, until_ms in self.penalties.open_ms(self.clock.wall_ms()).items():
                 self._apply(budget, route, what, until_ms)
         return budget
 
-    def _budget_of(self, name: str) -> _Budget:
+    def _budget_of(self, name: str) -> Slots:
         return self._budget(find(name))
 
     def next_free_ns(self, name: str) -> int:
@@ -363,7 +286,7 @@ class Executor:
         window = self._budget_of(name).schedule.window
         window.restore(self.clock.monotonic_ns() - max(0, ago_ms) * MS)
 
-    def _apply(self, budget: _Budget, route: Route, what: str, until_ms: int) -> None:
+    def _apply(self, budget: Slots, route: Route, what: str, until_ms: int) -> None:
         """Close the group, or its lanes that add risk, as far as the penalty concerns it."""
         kind, _, scope = what.partition(" ")
         left_ns = (until_ms - self.clock.wall_ms()) * MS
@@ -551,16 +474,94 @@ class Executor:
             self._told(route, error)
             return Unknown(error, about.symbol, about.client_order_id, about.order_id,
                            ts_sent_ms=ts_sent_ms)
+        return self._judged(route, about, status, answer, ts_sent_ms, doubt, resyncs)
+
+    def _judged(self, route: Route, about: Subject, status: int, answer: bytes,
+                ts_sent_ms: int | None, doubt: int, resyncs: int) -> Outcome:
+        """What an answer means, and what it teaches us."""
         outcome = judge(route, status, answer, about, ts_sent_ms)
-        if not isinstance(outcome, Unknown):
+        if isinstance(outcome, Accepted):
             self._doubts.pop(doubt, None)
-        failed = outcome.error if isinstance(outcome, Rejected | Unknown) else None
-        self._told(route, failed)
-        if isinstance(outcome, Rejected | Unknown):
-            self._punish(route, outcome.error)
-            if isinstance(outcome.error, ClockError):
-                self._mistimed(resyncs)
+            self._told(route, None)
+            return outcome
+        if isinstance(outcome, Rejected):
+            self._doubts.pop(doubt, None)
+        self._told(route, outcome.error)
+        self._punish(route, outcome.error)
+        if isinstance(outcome.error, ClockError):
+            self._mistimed(resyncs)
         return outcome
+
+    def launch(self, name: str, body: bytes, about: Subject, *, lane: Lane | None = None,
+               on_send: Callable[[int | None], None] | None = None) -> Flight | None:
+        """execute() without waiting for anything: the request leaves during this call.
+
+        None, with nothing done, when something stands in the way: no slot or no idle connection,
+        a refusal by the guard, a ping that is due, somebody who records what is sent. execute()
+        is for all of that. The flight's outcome is landed(flight), once its answer is there.
+        on_send: as in execute(); what it raises is raised here, and nothing is sent.
+        """
+        began_ns, lanes, route = self.clock.monotonic_ns(), self._lanes, find(name)
+        if (lanes is None or name not in ORDER_ENTRY or self._resync_due
+                or self.on_write is not None):
+            return None
+        place = route.lane if lane is None else lane
+        if self.guard is not None and self.guard(route, place) is not None:
+            return None
+        connection = lanes.take_now()
+        if connection is None:
+            return None
+        try:
+            if self._budget(route).take_now(place) > 0:
+                lanes.give_back(connection)
+                return None
+            now_ms = self.clock.venue_ms()
+            request = self._form(route).build(now_ms, body)
+            if on_send is not None:
+                on_send(now_ms)
+        except BaseException:
+            lanes.give_back(connection)
+            raise
+        doubt = self._doubt(place, now_ms)
+        try:
+            answered = connection.send(request)
+        except NotSent:
+            return Flight(route, about, asyncio.get_running_loop().create_task(
+                self._elsewhere(lanes, request)), None, began_ns, now_ms, doubt,
+                self._resyncs)
+        return Flight(route, about, answered, connection, began_ns, now_ms, doubt,
+                      self._resyncs)
+
+    def landed(self, flight: Flight) -> Outcome:
+        """The outcome of a flight whose answer is there; once."""
+        about = flight.about
+        try:
+            status, answer = flight.answered.result()
+        except ConnectFailed as error:
+            self._doubts.pop(flight.doubt, None)
+            return Rejected(error, about.symbol, about.client_order_id, about.order_id)
+        except NetworkError as error:
+            self._told(flight.route, error)
+            return Unknown(error, about.symbol, about.client_order_id, about.order_id,
+                           ts_sent_ms=flight.ts_sent_ms)
+        return self._judged(flight.route, about, status, answer, flight.ts_sent_ms, flight.doubt,
+                            flight.resyncs)
+
+    async def _elsewhere(self, lanes: Lanes, request: bytes) -> tuple[int, bytes]:
+        """A connection has ended before the first byte: nothing has left, another may have it."""
+        while True:
+            connection = await lanes.take()
+            if connection is None:
+                raise ConnectFailed("no connection would take the request") from None
+            try:
+                answered = connection.send(request)
+            except NotSent:
+                continue
+            try:
+                return await answered
+            except asyncio.CancelledError:
+                connection.drop()
+                raise
 
     async def _write(self, route: Route, body: bytes | None,
                      leaving: Callable[[int | None], None]) -> tuple[int, bytes]:
@@ -587,22 +588,19 @@ class Executor:
         except BaseException:
             lanes.give_back(connection)
             raise
-        while True:
-            try:
-                answered = connection.send(request)
-                break
-            except NotSent:
-                # Nothing has left: another connection may have it.
-                connection = await lanes.take()
-                if connection is None:
-                    raise ConnectFailed("no connection would take the request") from None
+        answered: Awaitable[tuple[int, bytes]]
+        try:
+            answered = connection.send(request)
+        except NotSent:
+            connection, answered = None, self._elsewhere(lanes, request)
         try:
             if self.on_write is None:
                 return await answered
             return await self._reported(route, prepare(self.endpoint, route, body=body), now_ms,
                                         answered)
         except asyncio.CancelledError:
-            connection.drop()
+            if connection is not None:
+                connection.drop()
             raise
 
     def _form(self, route: Route) -> RequestForm:

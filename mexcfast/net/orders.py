@@ -16,7 +16,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from mexcfast.core.account import Differences, Mirror
 from mexcfast.core.depth import OrderBook
@@ -41,19 +42,20 @@ from mexcfast.errors import (
     ConnectFailed,
     ConnectionLost,
     IntentError,
-    JournalError,
     MexcfastError,
+    NetworkError,
     NotReady,
 )
 from mexcfast.net.cancels import Canceller
 from mexcfast.net.conditional_doubts import ConditionalDoubts
-from mexcfast.net.executor import Executor, Queued
+from mexcfast.net.executor import Executor, Flight
 from mexcfast.net.exposure import Exposure
 from mexcfast.net.journal import Journal
-from mexcfast.net.order_queries import OrderQueries
+from mexcfast.net.order_memory import OrderMemory, entry_of
 from mexcfast.net.own import LiveOrder, OwnFeed
 from mexcfast.net.reconcile import AccountSettings, Reconciler
 from mexcfast.net.resolver import Case, Resolver, in_doubt
+from mexcfast.net.slots import Queued
 from mexcfast.net.surface import serves
 from mexcfast.types import (
     Accepted,
@@ -77,16 +79,11 @@ CLOCK_EVERY_S = 60.0
 CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
 
 
-def _entry(intent: OrderIntent, ts_ms: int | None) -> Entry:
-    return Entry(intent.client_order_id, "create", intent.symbol, ts_ms or 0, None,
-                 int(intent.side), int(intent.type), intent.quantity, intent.price)
-
-
 def _no_book(symbol: str) -> OrderBook | None:
     return None
 
 
-class Orders(OrderQueries):
+class Orders(OrderMemory):
     """Order entry, own orders and order queries over one executor.
 
     contracts: symbol -> Contract; load_contracts() fills it when it is left empty.
@@ -139,7 +136,7 @@ class Orders(OrderQueries):
         self.is_ready = journal is None
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._clock_task: asyncio.Task[None] | None = None
         executor.on_penalty = self._penalised
 
@@ -197,39 +194,6 @@ class Orders(OrderQueries):
                 await self._executor.sync_clock()
             except MexcfastError as error:
                 log.warning("the venue's time: %s", error)
-
-    def _open_journal(self, journal: Journal) -> None:
-        clock = self._executor.clock
-        session = journal.open(self._executor.access_key, self.ids.session, clock.wall_ms)
-        self.ids = ClientOrderIds(self.ids.prefix, session)
-        self._executor.restore_penalties(journal.ledger.penalties)
-        for what, ts_ms in journal.ledger.recent:
-            self._executor.restore_sent(what, clock.venue_ms() - ts_ms)
-        self.conditional_doubts.restore(journal.ledger.placed)
-        for order_id, symbol in list(journal.ledger.heirs.items()):
-            self.tracker.adopt(order_id, symbol)
-        for entry in list(journal.ledger.unsettled.values()):
-            why = ConnectionLost("an earlier run ended before the outcome was known")
-            if entry.what != "create":
-                unknown = Unknown(why, entry.symbol or None, None, entry.order_id,
-                                  ts_sent_ms=entry.ts_sent_ms)
-            else:
-                unknown = Unknown(why, entry.symbol, entry.name, ts_sent_ms=entry.ts_sent_ms)
-                self.tracker.expect(entry.name, entry.symbol, Side(entry.side or 0),
-                                    entry.quantity or Decimal(0), entry.price,
-                                    OrderType(entry.type or 0))
-                self.tracker.outcome(unknown)
-            self.resolver.add(self.resolver.case(entry.name, entry.what, unknown, entry))
-
-    def _drop_strangers(self) -> None:
-        """Heirs of an earlier run that the venue, asked by id, does not know any more."""
-        if self.journal is None:
-            return
-        for order_id in list(self.journal.ledger.heirs):
-            order = self.tracker.find(order_id)
-            if order is not None and order.report is None and not order.fills:
-                self.tracker.forget(order)
-                self._heir_ended(order_id)
 
     async def close(self) -> None:
         """Stop the background work, drop the queue, wait for calls under way.
@@ -353,33 +317,91 @@ class Orders(OrderQueries):
         """
         intent = self.intent(symbol, side, quantity, price, **more)
         order = self._expect(intent)
+        try:
+            flight = self._launch(intent, order)
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(self._told_of, intent, callback, error)
+            return order
+        if flight is not None:
+            self._tasks.add(flight.answered)
+            flight.answered.add_done_callback(partial(self._arrived, flight, callback))
+            return order
         task = asyncio.get_running_loop().create_task(
             self._send(intent, order, wait, key, max_age_ms, keep))
         self._tasks.add(task)
 
         def finished(task: asyncio.Task[Accepted | Rejected | Unknown]) -> None:
             self._tasks.discard(task)
-            if task.cancelled():
-                return
-            error = task.exception()
-            if isinstance(error, MexcfastError):
-                outcome: Outcome = Rejected(error, intent.symbol, intent.client_order_id)
-            elif error is not None:
-                log.error("an order could not be placed", exc_info=error)
-                return
-            else:
-                outcome = task.result()
-            if callback is not None:
-                self._tell(callback, outcome)
+            if not task.cancelled():
+                self._told_of(intent, callback, task.exception() or task.result())
 
         task.add_done_callback(finished)
         return order
+
+    def _told_of(self, intent: OrderIntent, callback: Done | None,
+                 outcome: Outcome | BaseException) -> None:
+        """The end of a submit_nowait()."""
+        if isinstance(outcome, MexcfastError):
+            outcome = Rejected(outcome, intent.symbol, intent.client_order_id)
+        elif isinstance(outcome, BaseException):
+            log.error("an order could not be placed", exc_info=outcome)
+            return
+        if callback is not None:
+            self._tell(callback, outcome)
+
+    def _arrived(self, flight: Flight, callback: Done | None,
+                 answered: asyncio.Future[tuple[int, bytes]]) -> None:
+        """The answer to a submit_nowait() that had left at once."""
+        self._tasks.discard(answered)
+        if answered.cancelled():        # the loop is shut down
+            about = flight.about
+            self.report("create", None, self._doubt(Unknown(
+                ConnectionLost("the call did not return"), about.symbol, about.client_order_id,
+                ts_sent_ms=flight.ts_sent_ms)))
+            return
+        outcome = self._landed(flight)
+        if callback is not None:
+            self._tell(callback, outcome)
+
+    def _launch(self, intent: OrderIntent, order: LiveOrder) -> Flight | None:
+        """Send an order during this call when nothing stands in its way; None: _send() it."""
+        if self.repeat_mistimed:
+            return None
+
+        def leaving(ts_ms: int | None) -> None:
+            if self.journal is not None:
+                self.journal.send(entry_of(intent, ts_ms))
+            order.ts_sent_ms = ts_ms
+
+        try:
+            return self._executor.launch(
+                "create", intent.body, Subject(intent.symbol, intent.client_order_id),
+                lane=Lane.OPEN if intent.is_opening else Lane.REDUCE, on_send=leaving)
+        except BaseException as error:
+            self._stopped(order, order.ts_sent_ms, error)
+            raise
 
     async def send(self, intent: OrderIntent, *, wait: bool | None = None,
                    key: Hashable | None = None, max_age_ms: int | None = None,
                    keep: bool = False) -> Accepted | Rejected | Unknown:
         """Place an order that has been made by intent(); the limits are checked now."""
-        return await self._send(intent, self._expect(intent), wait, key, max_age_ms, keep)
+        order = self._expect(intent)
+        flight = self._launch(intent, order)
+        if flight is None:
+            return await self._send(intent, order, wait, key, max_age_ms, keep)
+        try:
+            await flight.answered
+        except NetworkError:
+            pass                        # landed() says what it means
+        except BaseException as error:
+            flight.drop()
+            self._stopped(order, flight.ts_sent_ms, error)
+            raise
+        return self._landed(flight)
+
+    def _landed(self, flight: Flight) -> Accepted | Rejected | Unknown:
+        return self.report("create", flight.began_ns, self._placed(
+            self._executor.landed(flight), flight.ts_sent_ms))
 
     def _expect(self, intent: OrderIntent) -> LiveOrder:
         """Check what needs the present, and put the order on the list."""
@@ -410,7 +432,7 @@ class Orders(OrderQueries):
         def leaving(ts_ms: int | None) -> None:
             nonlocal sent_ms
             if self.journal is not None:
-                self.journal.send(_entry(intent, ts_ms))
+                self.journal.send(entry_of(intent, ts_ms))
             order.ts_sent_ms = sent_ms = ts_ms
 
         def place() -> Awaitable[Outcome]:
@@ -571,7 +593,7 @@ class Orders(OrderQueries):
             nonlocal sent_ms
             for intent in orders:
                 if self.journal is not None:
-                    self.journal.send(_entry(intent, ts_ms))
+                    self.journal.send(entry_of(intent, ts_ms))
             sent_ms = ts_ms
 
         body = b"[" + b",".join(intent.body for intent in orders) + b"]"
@@ -715,31 +737,6 @@ class Orders(OrderQueries):
             return
         for told in self.on_settled:
             self._tell(told, outcome)
-
-    def end(self, name: str, outcome: Accepted | Rejected) -> None:
-        """The journal may forget a request. When it cannot be told, the next run asks again."""
-        if self.journal is None or not self.journal.is_open:
-            return
-        fate: Literal["accepted", "rejected"] = (
-            "accepted" if isinstance(outcome, Accepted) else "rejected")
-        try:
-            self.journal.end(name, fate, outcome.order_id)
-        except JournalError as error:
-            log.error("%s", error)
-
-    def _heir_ended(self, order_id: int) -> None:
-        if self.journal is not None and self.journal.is_open:
-            try:
-                self.journal.forget_heir(order_id)
-            except JournalError as error:
-                log.error("%s", error)
-
-    def _penalised(self, what: str, until_ms: int) -> None:
-        if self.journal is not None and self.journal.is_open:
-            try:
-                self.journal.note_closed(what, until_ms)
-            except JournalError as error:
-                log.error("%s", error)
 
     # -- what the stream tells -------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ from mexcfast.core.intent import RiskLimits
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.tracker import Phase
-from mexcfast.errors import ConfigError, IntentError, NotFound
+from mexcfast.errors import ConfigError, IntentError, JournalError, NotFound
 from mexcfast.net.executor import Executor
+from mexcfast.net.journal import Journal
 from mexcfast.net.orders import Orders
 from mexcfast.types import Accepted, OrderState, OrderType, Rejected, Side, Unknown
 from models.contracts import BTC, BTC_DETAIL
@@ -42,8 +43,8 @@ def success(data):
 def play(script, steps, **settings):
     async def main():
         async with Server(script) as server:
-            endpoint = Endpoint.at(server.url, limits={"order_place": (100, 1)}, margin_ms=0,
-                                   **settings)
+            settings.setdefault("limits", {"order_place": (100, 1)})
+            endpoint = Endpoint.at(server.url, margin_ms=0, **settings)
             async with Executor(endpoint, Signer("mxkey", "a-secret")) as executor:
                 return await steps(Orders(executor, {"BTC_USDT": BTC}, session=1), server)
 
@@ -467,6 +468,70 @@ def test_submit_nowait_gives_the_order_at_once():
         assert isinstance(told[1], Rejected)
 
     play(lambda seen: reply(OK), steps)
+
+
+def test_submit_nowait_leaves_during_the_call_when_nothing_stands_in_its_way(path):
+    async def steps(orders, server):
+        await orders._executor.warm_up()
+        told = []
+        order = orders.submit_nowait("BTC_USDT", Side.OPEN_LONG, 10, 84000, leverage=20,
+                                     callback=told.append)
+        assert (order.ts_sent_ms is not None) == (path == "auto")
+        assert orders._executor.free("create") == (99 if path == "auto" else 100)
+        await orders.close()
+        assert [type(outcome) for outcome in told] == [Accepted]
+        assert order.phase is Phase.OPEN
+        assert orders._executor.doubt_until_ms == 0
+
+    play(lambda seen: reply(OK), steps, limits={"order_place": (100, 60_000)})
+
+
+def test_a_journal_that_cannot_be_written_sends_nothing(tmp_path):
+    async def steps(orders, server):
+        journal = orders.journal = Journal(tmp_path / "orders")
+        journal.open("mxkey", 1, lambda: 0)
+        await orders._executor.warm_up()
+        journal.close()
+        told = []
+        order = orders.submit_nowait("BTC_USDT", Side.OPEN_LONG, 10, 84000, leverage=20,
+                                     callback=told.append)
+        while not told:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert isinstance(told[0], Rejected) and isinstance(told[0].error, JournalError)
+        with pytest.raises(JournalError):
+            await submit(orders)
+        assert order.phase is Phase.REJECTED and orders.open_orders() == ()
+        assert orders.unresolved == () and not server.seen
+        journal.open("mxkey", 1, lambda: 0)
+        assert isinstance(await submit(orders), Accepted)       # its connection was given back
+        assert not journal.ledger.unsettled
+        journal.close()
+
+    play(lambda seen: reply(OK), steps)
+
+
+@pytest.mark.parametrize("answer", [CLOSE, HANG], ids=["closed", "cancelled"])
+def test_a_call_over_a_warm_connection_that_gets_no_answer_is_a_doubt(answer):
+    async def steps(orders, server):
+        assert isinstance(await submit(orders), Accepted)
+        arrived = asyncio.Event()
+        server.script = lambda seen: (arrived.set(), answer)[1]
+        task = asyncio.create_task(submit(orders, client_order_id="cl-1"))
+        await arrived.wait()
+        if answer is HANG:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            assert isinstance(await task, Unknown)
+        unresolved, = orders.unresolved
+        assert unresolved.client_order_id == "cl-1" and unresolved.ts_sent_ms is not None
+        assert orders._executor.doubt_until_ms > 0
+        server.script = lambda seen: reply(OK)
+        assert isinstance(await submit(orders), Accepted)
+        return len(server.seen)
+
+    assert play(lambda seen: reply(OK), steps) == 3
 
 
 def test_a_callback_that_raises_stops_nothing(caplog):
