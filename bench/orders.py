@@ -27,7 +27,7 @@ import ssl
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -235,13 +235,13 @@ async def _ccxt(stack: AsyncExitStack, port: int, tls: ssl.SSLContext | None) ->
     return once
 
 
-FLOOR = "bare protocol, uvloop"
+FLOOR, OURS = "bare protocol, uvloop", "orders.submit, lane"
 CANDIDATES: dict[str, Any] = {
     FLOOR: _bare(_uvloop_connect),
     "bare protocol, aiofastnet": _bare(aiofastnet.create_connection),
     "executor, lane": _ours("auto", "execute"),
     "executor, aiohttp path": _ours("off", "execute"),
-    "orders.submit, lane": _ours("auto", "submit"),
+    OURS: _ours("auto", "submit"),
     "orders.submit, aiohttp path": _ours("off", "submit"),
     "aiohttp as users write it": _users_aiohttp,
     "the same on aiofastnet's transports": _patched_aiohttp,
@@ -249,12 +249,14 @@ CANDIDATES: dict[str, Any] = {
 }
 
 
-def candidates() -> dict[str, Any]:
+def candidates(only: Sequence[str] | None = None) -> dict[str, Any]:
+    """only: these, and the floor and the lane's submit, which the table compares with."""
+    wanted = {*only, FLOOR, OURS} if only else set(CANDIDATES)
     try:
         import ccxt.async_support  # noqa: F401
     except ImportError:
-        return {name: make for name, make in CANDIDATES.items() if "ccxt" not in name}
-    return CANDIDATES
+        wanted = {name for name in wanted if "ccxt" not in name}
+    return {name: make for name, make in CANDIDATES.items() if name in wanted}
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ def table(found: dict[str, list[tuple[float, float]]], header: str) -> str:
     floor = least[FLOOR]
     lines = [header, "", "| candidate | p50 us | over the floor | CPU us | over the floor | "
              "CPU, times the lane's submit |", "| --- | --- | --- | --- | --- | --- |"]
-    ours = least["orders.submit, lane"][1]
+    ours = least[OURS][1]
     for name, (p50, cpu) in least.items():
         lines.append(f"| {name} | {p50:.1f} | {p50 - floor[0]:+.1f} | {cpu:.1f} | "
                      f"{cpu - floor[1]:+.1f} | {cpu / ours:.2f} |")
@@ -299,6 +301,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--spin", action="store_true", help="neither end's loop sleeps")
+    parser.add_argument("--only", action="append", choices=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--json", type=Path, help="also write (p50, CPU) us of each repeat here")
     given = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -316,7 +319,7 @@ def main() -> None:
             sys.exit("the server did not start")
         port = here.recv()
         for _ in range(given.repeats):
-            for name, make in candidates().items():
+            for name, make in candidates(given.only).items():
                 found.setdefault(name, []).append(run(
                     measure(make, port, tls, given.requests), spin=given.spin, cpu=ends[1]))
     finally:

@@ -293,6 +293,7 @@ class Client:
         self._executor = Executor(self.endpoint, signer, self._clock, lane=lane)
         windows = {name: self.endpoint.limit(find(name)) for name in ("depth", "depth_commits")}
         self._pool = Pool(self.endpoint.ws_url, self._fetch, streams,
+                          warm=self._executor.warm_reads,
                           budgets={name: (count, (window_ms + self.endpoint.margin_ms) / 1000)
                                    for name, (count, window_ms) in windows.items()})
         self.market = MarketData(self._pool)

@@ -257,10 +257,13 @@ class Switch:
 
     def answer(self, route: Route, error: MexcfastError | None, now_ms: int) -> Trip | None:
         """One answer of a private route; the trip it amounts to."""
-        trigger = None if error is None else classify(route, error)
+        if error is None:
+            self._signature_run = 0
+            return None
+        trigger = classify(route, error)
         if trigger is Trigger.SIGNATURE:
             self._signature_run += 1
-        elif error is None or isinstance(error, VenueError):
+        elif isinstance(error, VenueError):
             self._signature_run = 0
         if trigger is None:
             return None

@@ -79,6 +79,7 @@ log = logging.getLogger("mexcfast.net")
 MS = 1_000_000
 
 RISK_ADDING = (Lane.AMEND, Lane.OPEN)
+CANCEL = Lane.CANCEL        # an enum's own look-up is slow
 #: penalty -> (first pause, longest pause) in ms (protocol.md 4, 17: 6026)
 PAUSES = {"rate": (0, 60_000), "edge": (120_000, 900_000), "opening": (60_000, 900_000)}
 
@@ -111,6 +112,7 @@ class Flight:
         self.answered.cancel()
 
 
+WARMING_S = 0.5
 SMALLEST_BOOK = 512     # bytes; a shorter body may be a refusal and is read as one
 
 
@@ -161,6 +163,8 @@ class Executor:
         self._resync_due = False
         self._resyncs = 0
         self._resyncing = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
+        self._exchanged_ns: int | None = None       # monotonic; the newest answer over aiohttp
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -206,6 +210,24 @@ class Executor:
         """Warm connections that could take an order now; None without a lane."""
         return None if self._lanes is None else self._lanes.idle
 
+    def warm_reads(self) -> None:
+        """Open a connection for reads in the background, by a ping; unless one is there.
+
+        For whoever will soon need an answer quickly. The next fetch() waits for it, half a second
+        at most: one of its own would be there no sooner.
+        """
+        if self._warming is not None or (self._exchanged_ns is not None and (
+                self.clock.monotonic_ns() - self._exchanged_ns < self.endpoint.keepalive_ms * MS)):
+            return
+        self._warming = asyncio.get_running_loop().create_task(self._warm_reads())
+
+    async def _warm_reads(self) -> None:
+        try:
+            with contextlib.suppress(MexcfastError):    # whoever needs the venue will see why
+                await self.sync_clock()
+        finally:
+            self._warming = None
+
     def drop_queue(self) -> None:
         """What still waits for a slot ends with ConnectFailed, unsent."""
         for budget in self._budgets.values():
@@ -221,6 +243,10 @@ class Executor:
     async def close(self) -> None:
         """Close the connections; what still waits for a slot ends with ConnectFailed."""
         self.drop_queue()
+        warming = self._warming
+        if warming is not None:
+            warming.cancel()
+            await asyncio.wait([warming])
         if self._lanes is not None:
             await self._lanes.close()
             self._lanes = None
@@ -392,6 +418,8 @@ class Executor:
         Raises VenueError or NetworkError as request() does.
         """
         route = find(name)
+        if self._warming is not None:
+            await asyncio.wait([self._warming], timeout=WARMING_S)
         await self._budget(route).take(route.lane, Subject())
         request = prepare(self.endpoint, route, path, params)
         status, answer = await self._send(request, self._headers(route, request)[1])
@@ -634,9 +662,9 @@ class Executor:
     def _doubt(self, lane: Lane, ts_sent_ms: int | None) -> int:
         """A write leaves: until it is answered it may be taken as long as its time is valid."""
         self._sent += 1
-        if lane is not Lane.CANCEL and ts_sent_ms is not None:
-            now_ms = self.clock.venue_ms()
+        if lane is not CANCEL and ts_sent_ms is not None:
             if len(self._doubts) > 100:
+                now_ms = self.clock.venue_ms()
                 self._doubts = {at: until for at, until in self._doubts.items() if until > now_ms}
             self._doubts[self._sent] = ts_sent_ms + self.endpoint.expiry_ms
         return self._sent
@@ -706,7 +734,9 @@ class Executor:
             async with self._open().request(
                     request.method, URL(request.url, encoded=True), data=request.body,
                     headers=headers, allow_redirects=False) as response:
-                return response.status, await response.read()
+                answer = response.status, await response.read()
+                self._exchanged_ns = self.clock.monotonic_ns()
+                return answer
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectFailed(_name(error)) from None
         except TimeoutError as error:

@@ -275,7 +275,7 @@ class KillSwitch:
     # -- watching --------------------------------------------------------------------------------
 
     def _guard(self, route: Route, lane: Lane) -> MexcfastError | None:
-        if not self.is_tripped and lane in (Lane.OPEN, Lane.AMEND):
+        if self.fences and not self.is_tripped and lane in (Lane.OPEN, Lane.AMEND):
             for fence in self.fences:
                 if (trip := fence()) is not None:
                     self.trip(trip.text, trip.trigger)

@@ -75,6 +75,7 @@ Number = int | str | float | Decimal
 Done = Callable[[Outcome], None]
 Result = TypeVar("Result", bound=Outcome)
 BATCH = 50
+OPEN, REDUCE = Lane.OPEN, Lane.REDUCE   # an enum's own look-up is slow
 CLOCK_EVERY_S = 60.0
 CANCEL_TOO_LATE = (2040, 2041)      # no such order; its state does not allow it (16.2)
 
@@ -376,7 +377,7 @@ class Orders(OrderMemory):
         try:
             return self._executor.launch(
                 "create", intent.body, Subject(intent.symbol, intent.client_order_id),
-                lane=Lane.OPEN if intent.is_opening else Lane.REDUCE, on_send=leaving)
+                lane=OPEN if intent.is_opening else REDUCE, on_send=leaving)
         except BaseException as error:
             self._stopped(order, order.ts_sent_ms, error)
             raise
@@ -468,7 +469,7 @@ class Orders(OrderMemory):
         """What REST said of a create, after a look at what the stream has said already."""
         name, symbol = outcome.client_order_id, outcome.symbol
         assert name is not None
-        if in_doubt(outcome):
+        if not isinstance(outcome, Accepted) and in_doubt(outcome):
             unknown = outcome if isinstance(outcome, Unknown) else Unknown(
                 cast(Rejected, outcome).error, symbol, name, ts_sent_ms=sent_ms)
             told = self.resolver.heard(self.resolver.case(name, "create", unknown))
@@ -742,7 +743,8 @@ class Orders(OrderMemory):
 
     def _changed(self, tracked: TrackedOrder) -> None:
         order = cast(LiveOrder, tracked)
-        case = self.resolver.cases.get(order.client_order_id or "")
+        cases = self.resolver.cases
+        case = cases.get(order.client_order_id or "") if cases else None
         if case is not None and order.phase is not Phase.UNKNOWN and case.what == "create":
             told = self.resolver.heard(case)
             if told is not None:

@@ -50,14 +50,17 @@ class Pool:
     """The sockets of one endpoint.
 
     ws_url: the venue's WebSocket. fetch: raw REST bodies for mending books. budgets: requests and
-    seconds of the venue's windows for them, by endpoint.
+    seconds of the venue's windows for them, by endpoint. warm: called when a book will soon ask for
+    its first snapshot.
     stream_class: a listener class other than the default, for tests.
     """
 
     def __init__(self, ws_url: str, fetch: Fetch, settings: StreamSettings | None = None, *,
                  budgets: Mapping[str, tuple[int, float]] = BUDGETS,
+                 warm: Callable[[], None] | None = None,
                  stream_class: type[Any] | None = None) -> None:
         self.ws_url = ws_url
+        self._warm = warm
         self.settings = settings or StreamSettings()
         self.connections: list[Connection] = []
         self.books: dict[str, OrderBook] = {}
@@ -120,6 +123,8 @@ class Pool:
                             f"contract, {topic} was asked for")
         self.vitals.start()
         book = self._book_for(topic, priority)
+        if book is not None and book.state is State.INIT and self._warm is not None:
+            self._warm()            # its snapshot is asked for with the subscription
         if book is not None and listener not in book.listeners:
             keep = len(book.listeners) - len(self._last)
             book.listeners = [*book.listeners[:keep], listener, *book.listeners[keep:]]

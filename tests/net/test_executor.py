@@ -523,3 +523,49 @@ def test_json_of_the_body_survives():
         return server.seen[0].body
 
     assert play(lambda seen: reply(b'{"success":true,"code":0}'), steps) == b'{"leverage": 5}'
+
+
+# -- a connection for reads before it is needed --------------------------------------------------
+
+BOOK = reply(b'{"success":true,"code":0,"data":{"asks":[],"bids":[],"version":1}}' + b" " * 512)
+NOW = reply(b'{"success":true,"code":0,"data":1761875313209}')
+
+
+@pytest.mark.parametrize("ping", [NOW, reply(b"", 404), reply(b"gibberish"), reply(b"x", 503)],
+                         ids=["fine", "404", "gibberish", "503"])
+def test_a_fetch_takes_the_connection_that_was_opened_for_it(ping):
+    async def steps(executor, server):
+        executor.warm_reads()
+        executor.warm_reads()
+        await executor.fetch("depth", {"symbol": "BTC_USDT"})
+        executor.warm_reads()               # one is there
+        await executor.fetch("depth", {"symbol": "BTC_USDT"})
+        assert executor.clock.is_synced == (ping is NOW)
+        return [(seen.target.rsplit("/", 1)[1], seen.connection) for seen in server.seen]
+
+    def script(seen):
+        return ping if seen.target.endswith("ping") else BOOK
+
+    seen = play(script, steps, signer=False)
+    assert [target for target, _ in seen] == ["ping", "BTC_USDT", "BTC_USDT"]
+    assert len({connection for _, connection in seen}) == 1
+
+
+def test_a_fetch_does_not_wait_for_ever_for_it(monkeypatch):
+    monkeypatch.setattr("mexcfast.net.executor.WARMING_S", 0.01)
+
+    async def steps(executor, server):
+        executor.warm_reads()
+        await executor.fetch("depth", {"symbol": "BTC_USDT"})
+
+    play(lambda seen: HANG if seen.target.endswith("ping") else BOOK, steps, signer=False)
+
+
+def test_nothing_of_it_is_left_behind():
+    async def steps(executor, server):
+        executor.warm_reads()
+        await asyncio.sleep(0)
+        await executor.close()
+        assert executor._warming is None
+
+    play(lambda seen: HANG, steps, signer=False)
