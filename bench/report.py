@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import paste
 import plots
+import reasons
 import rows
 from harness import HERE, Missing, child_environment, environment, write_json
 
@@ -85,8 +86,13 @@ def markdown(report: dict[str, Any], texts: dict[str, str]) -> str:
         out += ["A quick run: it shows that everything runs, its figures mean nothing.", ""]
     out += ["## What has to be reached", "", rows.table(report["rows"]), "",
             "Figures are of one interleaved run; each is made of minima over the repeats. "
-            "\"Met\" says goal, must, no, or that it was not measured.", "",
-            "## Where a frame's time goes", "", rows.budget_table(report["budget"]), ""]
+            "\"Met\" says goal, must, no, or that it was not measured.", ""]
+    why = reasons.table(report["rows"])
+    if why:
+        out += ["## Below the goal: why, and what was tried", "", why, ""]
+    out += ["## Where a frame's time goes", "", rows.budget_table(report["budget"]), "",
+            "## Where an order's time goes", "",
+            rows.order_budget_table(report["order_budget"]), ""]
     for name, text in texts.items():
         out += [f"## {TITLES[name]}", "", text, ""]
     if report["missing"]:
@@ -159,6 +165,7 @@ def make(parts: list[str], quick: bool, folder: Path) -> dict[str, Any]:
         missing.append(f"plots: {reason}")
     report = {"environment": about, "quick": quick, "parts": parts, "failed": failed,
               "rows": rows.judged(found), "budget": rows.budget(found),
+              "order_budget": rows.order_budget(found),
               "missing": list(dict.fromkeys(missing))}
     text = markdown(report, texts)
     (folder / "report.md").write_text(text, encoding="utf-8")

@@ -19,6 +19,7 @@ from startup import TARGET
 
 Results = dict[str, Any]
 FLOOR, TLS_FLOOR = "bare protocol, uvloop", "bare protocol, aiofastnet"
+EXECUTOR = "executor, lane"
 OUR_ORDERS, CCXT_ORDERS = "orders.submit, lane", "ccxt create_order"
 AIOHTTP_ORDERS = "aiohttp as users write it"
 
@@ -229,4 +230,33 @@ def budget_table(stages: list[dict[str, Any]]) -> str:
 
     return "\n".join(["| Stage | CPU us at full blast | p50 us, spinning |", "| --- | --- | --- |",
                       *(f"| {one['stage']} | {cell(one['cpu_us'])} | {cell(one['p50_us'])} |"
+                        for one in stages)])
+
+
+def order_budget(found: Results) -> list[dict[str, Any]]:
+    """Where an order's microseconds go, from call to outcome: p50 and CPU, by stage.
+
+    A stage is the difference of two candidates of bench/orders.py, least over the repeats each.
+    """
+    stages: list[tuple[str, str, str | None]] = [
+        ("kernel, event loop, the venue: a bare protocol", FLOOR, None),
+        ("executor: slot, signature, connection, the answer judged", EXECUTOR, FLOOR),
+        ("orders: checks, encoding, tracker, outcome", OUR_ORDERS, EXECUTOR)]
+    out: list[dict[str, Any]] = []
+    for stage, upper, lower in stages:
+        one: dict[str, Any] = {"stage": stage}
+        for column, which in (("p50_us", 0), ("cpu_us", 1)):
+            value = _orders("orders", upper, which)(found)
+            one[column] = value if lower is None else _over(
+                value, _orders("orders", lower, which)(found))
+        out.append(one)
+    return out
+
+
+def order_budget_table(stages: list[dict[str, Any]]) -> str:
+    def cell(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1f}"
+
+    return "\n".join(["| Stage | p50 us, sleeping | CPU us |", "| --- | --- | --- |",
+                      *(f"| {one['stage']} | {cell(one['p50_us'])} | {cell(one['cpu_us'])} |"
                         for one in stages)])

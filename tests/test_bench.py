@@ -28,6 +28,7 @@ import harness  # noqa: E402
 import memory  # noqa: E402
 import micro  # noqa: E402
 import paste  # noqa: E402
+import reasons  # noqa: E402
 import report  # noqa: E402
 import rivals  # noqa: E402
 import rows  # noqa: E402
@@ -303,6 +304,27 @@ def test_the_budget_is_the_difference_of_candidates():
     assert [one["p50_us"] for one in stages] == [4, 4, 1, None, None, 1]
 
 
+def test_an_order_s_budget_is_the_difference_of_candidates():
+    found = some_results()
+    found["orders"]["candidates"][rows.EXECUTOR] = [[42.0, 23.0], [43.0, 22.0]]
+    stages = rows.order_budget(found)
+    assert [one["p50_us"] for one in stages] == [40, 2, 2]
+    assert [one["cpu_us"] for one in stages] == [18, 4, 8]
+    assert "-" in rows.order_budget_table(rows.order_budget({}))
+
+
+def test_what_is_below_its_goal_has_a_reason():
+    names = [row.what for row in rows.ROWS]
+    assert set(reasons.REASONS) <= set(names), "a reason for a row that does not exist"
+    judged = rows.judged(some_results())
+    text = reasons.table(judged)
+    for row in judged:
+        assert (f"| {row['what']} |" in text) == (row["met"] in ("must", "no")), row
+    assert "not profiled yet" in reasons.table([{"what": "x", "measured": "1", "goal": "2",
+                                                 "met": "no"}])
+    assert reasons.table([{"what": "x", "met": "goal"}]) == ""
+
+
 def test_the_report_is_whole_when_a_part_fails(tmp_path, monkeypatch):
     found = some_results()
 
@@ -318,8 +340,10 @@ def test_the_report_is_whole_when_a_part_fails(tmp_path, monkeypatch):
     assert "orders: orders ended with exit code 1: its words" in written["missing"]
     assert "wire's rival" in written["missing"]
     assert len(written["rows"]) == len(rows.ROWS)
+    assert len(written["order_budget"]) == 3
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert written["environment"]["python"] in text and "its figures mean nothing" in text
+    assert "## Below the goal: why, and what was tried" in text
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "wire&#x27;s &lt;table&gt;" in page and "<table>" in page
     assert not re.search(r"(src|href)=[\"']?http|<script|<link|url\(http", page), "self-contained"

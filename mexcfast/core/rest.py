@@ -344,6 +344,8 @@ class Endpoint:
     timeout_ms: int = 10_000
     keepalive_ms: int = 30_000      # idle longer than this, a connection is not used again
     warm_connections: int = 2       # kept open for order entry before they are needed
+    busy_poll_us: int = 0           # of order entry's connections, as StreamSettings' (Linux)
+    quick_ack: bool = False
 
     def __post_init__(self) -> None:
         for url, schemes in ((self.rest_url, ("http://", "https://")),
@@ -354,6 +356,8 @@ class Endpoint:
             raise ConfigError(f"recv_window_s is {self.recv_window_s}; allowed: None, 1 to 60")
         if not 0 <= self.warm_connections <= 16:
             raise ConfigError(f"warm_connections is {self.warm_connections}; allowed: 0 to 16")
+        if not 0 <= self.busy_poll_us <= 1_000_000:
+            raise ConfigError(f"busy_poll_us is {self.busy_poll_us}; allowed: 0 to 1000000")
         unknown = [name for name in self.paths if name not in BY_NAME]
         unknown += [name for name in self.limits if name not in GROUPS]
         if unknown:

@@ -41,9 +41,10 @@ from mexcfast.core.tap import Kind
 from mexcfast.core.throttle import Window, backoff_ms
 from mexcfast.core.topics import BARE_LOGIN, PING, Topic
 from mexcfast.errors import AuthenticationError, MexcfastError
+from mexcfast.net.sockets import tune
 from mexcfast.net.stream_settings import StreamSettings as StreamSettings
 from mexcfast.net.tasks import end
-from mexcfast.net.transport import Stream, open_stream
+from mexcfast.net.transport import Stream, open_stream, socket_of
 
 log = logging.getLogger("mexcfast.net")
 
@@ -258,9 +259,11 @@ class Connection:
             self._gone.clear()
             try:
                 async with self._gate:
-                    await open_stream(self.url, self.reader, self,
-                                      stream_class=self._stream_class,
-                                      timeout=self.settings.handshake_timeout)
+                    stream = await open_stream(self.url, self.reader, self,
+                                               stream_class=self._stream_class,
+                                               timeout=self.settings.handshake_timeout)
+                if self.settings.busy_poll_us or self.settings.quick_ack:
+                    tune(socket_of(stream), self.settings.busy_poll_us, self.settings.quick_ack)
             except (OSError, TimeoutError, picows.WSError) as fault:
                 failures += 1
                 self.lost_because = f"cannot connect to {self.url}: {fault or type(fault).__name__}"

@@ -26,6 +26,7 @@ from mexcfast.core.rest import Endpoint
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.errors import ConnectFailed
 from mexcfast.net.lane import BUSY, IDLE, LaneConnection
+from mexcfast.net.sockets import tune
 
 log = logging.getLogger("mexcfast.net")
 
@@ -58,6 +59,7 @@ class Lanes:
         self._keepalive_s = endpoint.keepalive_ms / 1000
         self._timeout_s = endpoint.timeout_ms / 1000
         self._connect_timeout_s = endpoint.connect_timeout_ms / 1000
+        self._busy_poll_us, self._quick_ack = endpoint.busy_poll_us, endpoint.quick_ack
         self._idle: list[LaneConnection] = []
         self._open: set[LaneConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -173,6 +175,8 @@ class Lanes:
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         sock = await aiohappyeyeballs.start_connection(
             found, happy_eyeballs_delay=FIRST_ADDRESS_S, interleave=1)
+        if self._busy_poll_us or self._quick_ack:
+            tune(sock, self._busy_poll_us, self._quick_ack)
 
         def connection() -> LaneConnection:
             return LaneConnection(loop, self._timeout_s, self._keepalive_s, self._is_tls,

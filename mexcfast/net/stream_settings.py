@@ -7,6 +7,8 @@ from dataclasses import dataclass
 WHOLE = ("topics_per_socket", "messages_per_second", "acknowledge_tries", "backoff_cap_ms",
          "redundancy", "connects_at_once", "repairs_at_once")
 
+SOCKET_OPTIONS = ("busy_poll_us", "quick_ack")
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
@@ -39,14 +41,20 @@ class StreamSettings:
     rotation_overlap: float = 2.0          # both sockets carry quiet topics for this long
     rotation_timeout: float = 60.0         # a new socket that is not whole by then is given up
     repairs_at_once: int = 4               # REST requests for books under way, of each kind
+    busy_poll_us: int = 0                  # SO_BUSY_POLL (docs/benchmarks.md); 0: left alone
+    quick_ack: bool = False                # TCP_QUICKACK
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
+            if name in SOCKET_OPTIONS:
+                continue
             if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
                 raise ValueError(f"{name} is {value!r}; allowed: a number above 0")
             if name in WHOLE and not isinstance(value, int):
                 raise ValueError(f"{name} is {value!r}; allowed: a whole number above 0")
+        if not (isinstance(self.busy_poll_us, int) and 0 <= self.busy_poll_us <= 1_000_000):
+            raise ValueError(f"busy_poll_us is {self.busy_poll_us!r}; allowed: 0 to 1000000")
         if self.topics_per_socket > 30 or self.messages_per_second > 100:
             raise ValueError("the venue allows 30 topics and 100 messages a second on a socket")
         if self.redundancy > 3:

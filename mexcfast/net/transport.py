@@ -103,6 +103,13 @@ def _stream_class() -> type[Any]:
 STREAM_CLASS = _stream_class()
 
 
+def socket_of(stream: Any) -> Any:
+    """The socket below a stream, for its options; None when it is closed already."""
+    transport = stream.transport
+    return None if transport is None else (
+        transport.underlying_transport.get_extra_info("socket"))
+
+
 async def open_stream(url: str, reader: Reader, owner: Owner, *, timeout: float,  # noqa: ASYNC109
                       stream_class: type[Any] | None = None) -> Stream:
     """A connected stream. Raises OSError, TimeoutError or picows.WSError when there is none.
