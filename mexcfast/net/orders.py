@@ -471,7 +471,7 @@ class Orders(OrderMemory):
         assert name is not None
         if not isinstance(outcome, Accepted) and in_doubt(outcome):
             unknown = outcome if isinstance(outcome, Unknown) else Unknown(
-                cast(Rejected, outcome).error, symbol, name, ts_sent_ms=sent_ms)
+                outcome.error, symbol, name, ts_sent_ms=sent_ms)
             told = self.resolver.heard(self.resolver.case(name, "create", unknown))
             if told is None:
                 return self._doubt(unknown)
