@@ -673,3 +673,31 @@ def test_a_venue_that_cannot_be_reached_stops_nothing() -> None:
                 await client._executor.sync_clock()
 
     asyncio.run(told())
+
+
+def test_a_recording_made_with_metrics_on_replays_the_same(tmp_path) -> None:
+    """Observers take seats while a tape runs: what it holds for everybody else stays the same."""
+    async def story(venue, client) -> None:
+        client.record(tmp_path / "tape")
+        me = Counting()
+        client.subscribe(me, [topics.depth(BTC), topics.deals(BTC)])
+        await until(lambda: client.market.books[BTC].is_live)
+        client.metrics.start()
+        venue.step(20, BTC)
+        venue.trade(BTC, "buy", 50)
+        await until(lambda: me.measured >= 21 and me.events > 0)
+        await client.metrics.close()
+        venue.step(10, BTC)
+        await until(lambda: client.market.books[BTC].version == venue.book(BTC).version)
+        seen.append((me.books, me.events, mx.book_hash(client.market.books[BTC])))
+
+    seen: list[tuple[int, int, int]] = []
+    on_exchange(story)
+
+    async def again() -> None:
+        replay, me = mx.Replay(tmp_path / "tape"), Counting()
+        replay.subscribe(me, [topics.depth(BTC), topics.deals(BTC)])
+        await replay.run()
+        assert (me.books, me.events, mx.book_hash(replay.market.books[BTC])) == seen[0]
+
+    asyncio.run(again())
