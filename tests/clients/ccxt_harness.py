@@ -3,10 +3,10 @@
     python tests/clients/ccxt_harness.py [--ws] [--private] [--only-buys] [--adapter] [-v]
 
 The harness refuses to start from an installed package, hence a copy in a temporary directory with
-its keys.json: addresses, keys and defaultType, nothing else. While it runs, the account trades a
-little all the time, because it waits for several personal pushes; and there are 150 contracts,
-because it counts the one spot market among those that should have a ticker. Needs psutil. The
-result, with the reason of every failure, stands in docs/sim.md.
+its keys.json: addresses, keys and defaultType, nothing else, and one check left out (SKIPPED).
+While it runs, the account trades a little all the time, because it waits for several personal
+pushes; and there are 150 contracts, because it counts the one spot market among those that should
+have a ticker. Needs psutil. The result, with the reason of every failure, stands in docs/sim.md.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from mexcfast.sim.checks import Refused, order_request
 
 SYMBOL = "BTC_USDT"
 HOME = str(Path(mexcfast.__file__).parents[1])
+#: Trades of one order bear one millisecond, and ccxt sorts those by an id it makes of their digits.
+#: Whether there are any among the last hundred is chance.
+SKIPPED = {"mexc": {"skipMethods": {"fetchTrades": {"sideSequence": "sorted by a made-up id"}}}}
 #: runs the harness with ccxt's mexc rebound to ours
 ADAPTED = ("import os, runpy, sys; from mexcfast.adapters.ccxt import install; install(); "
            "sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0])); "
@@ -75,7 +78,7 @@ async def main(flags: list[str], only_buys: bool, verbose: bool, adapter: bool =
                 "urls": ccxt_addresses(venue.rest_url),
             }
             (root / "keys.json").write_text(json.dumps({"mexc": keys}))
-            (root / "skip-tests.json").write_text("{}")
+            (root / "skip-tests.json").write_text(json.dumps(SKIPPED))
             trading = asyncio.create_task(trade_on(venue, only_buys))
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *(["-c", ADAPTED] if adapter else []),

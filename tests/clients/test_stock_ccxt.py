@@ -360,6 +360,10 @@ def test_the_harness_fails_by_defects_of_its_own() -> None:
             assert client.has["watchBidsAsks"] is True
             with pytest.raises(ccxt.NotSupported, match="only support spot"):
                 await client.watch_bids_asks([])
+            deals = [{"p": price, "v": amount, "T": 1, "O": 1, "M": 2, "t": 1_700_000_000_000}
+                     for price, amount in ((84_000.2, 1610), (84_000.1, 205))]    # newest first
+            rows = client.parse_trades(deals, {"id": MARKET, "symbol": SYMBOL, "swap": True})
+            assert [row["amount"] for row in rows] == [1610, 205]    # fetchTrades: not by time
             # not in the harness: what cancel_order answers names no order
             assert client.parse_order([{"orderId": "5", "errorCode": 0}])["id"] is None
         finally:

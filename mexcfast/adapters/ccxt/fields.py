@@ -125,13 +125,13 @@ class Fields:
                 parsed = stock
         if self._fixes and not public and known is not None:
             parsed["side"] = SIDES.get(str(trade.get("side")), parsed["side"])
-        return self._shown(parsed, known)
+        self._show(parsed, known)
+        return parsed
 
-    def _shown(self: Any, parsed: Row, known: Any) -> Row:
-        """Without `info` when that was chosen: caches then hold no second copy of everything."""
+    def _show(self: Any, parsed: Row, known: Any) -> None:
+        """Drop `info` when that was chosen: caches then hold no second copy of everything."""
         if known is not None and not self._choice("info"):
             parsed["info"] = None
-        return parsed
 
     def _makes_ids(self: Any) -> bool:
         return self.options.get("useCcxtTradeId", True) is True
@@ -147,7 +147,8 @@ class Fields:
                 parsed = stock
         if self._fixes and known is not None:
             _correct_order(parsed, order)
-        return self._shown(parsed, known)
+        self._show(parsed, known)
+        return parsed
 
     def parse_ticker(self: Any, ticker: Row, market: Any = None) -> Row:
         known = self._known(ticker.get("symbol"))
@@ -158,7 +159,8 @@ class Fields:
             stock = super().parse_ticker(ticker, market)     # type: ignore[misc]
             if parsed is None or not self._agrees("ticker", parsed, stock):
                 parsed = stock
-        return self._shown(parsed, known)
+        self._show(parsed, known)
+        return parsed
 
     # -- orders going out, shared by both classes -------------------------------------------------
 
