@@ -28,7 +28,7 @@ SHORT = {"recv_window_s": 1}         # a request that was not executed is proven
 
 @pytest.fixture
 def allowed() -> list[str]:
-    """Parts of errors that a test expects in the log."""
+    """Parts of errors that a test expects in the log, each of them."""
     return []
 
 
@@ -40,6 +40,7 @@ def _nothing_is_hidden(capfd: Any, allowed: list[str]) -> Iterator[None]:
     wrong = [line for line in text.splitlines() if "[ERROR]" in line
              and not any(part in line for part in allowed)]
     assert not wrong, text
+    assert all(part in text for part in allowed), text
 
 
 def market() -> Exchange:

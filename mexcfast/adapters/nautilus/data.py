@@ -92,6 +92,7 @@ class MEXCDataClient(LiveMarketDataClient):  # type: ignore[misc]
         client = self._make()
         await client.__aenter__()
         self.client = self._provider.client = client
+        client.market.watch(self._noted)
         await self._provider.initialize()
         self._send_instruments()
         minutes = self._settings.update_instruments_interval_mins
@@ -109,6 +110,10 @@ class MEXCDataClient(LiveMarketDataClient):  # type: ignore[misc]
             watched.clear()
         if client is not None:
             await client.close()
+
+    def _noted(self, event: Any) -> None:
+        """What happens to sockets, topics and books, in the node's own log."""
+        (self._log.warning if event.is_trouble else self._log.info)(str(event))
 
     def _live(self) -> mx.Client:
         if self.client is None:

@@ -62,6 +62,8 @@ class Teller:
         client.orders.on_change.append(self._changed)
         client.orders.resolver.on_end.append(self._ended)
         client.trader.reconciler.on_difference.append(self._differed)
+        client.trader.reconciler.on_state.append(self._state)
+        client.kill_switch.alerts.sinks.append(self._alert)
         # what is open now is reported when the node asks; later changes of it come here
         self._quiet = True
         for order in list(client.trader.mirror.orders.values()):
@@ -74,6 +76,23 @@ class Teller:
         self.amends.clear()
         self._cancels.clear()
         self._held.clear()
+
+    # -- the node's own log -----------------------------------------------------------------------
+
+    def _state(self, old: Any, new: Any, why: str) -> None:
+        """How sure the account's mirror is."""
+        log = self._owner._log
+        if self._client is None:
+            return
+        (log.info if new is mx.AccountState.READY else log.warning)(
+            f"account: {old.value} -> {new.value}: {why}")
+
+    def _alert(self, alert: mx.Alert) -> None:
+        """The kill switch, above all."""
+        log = self._owner._log
+        say = {mx.AlertLevel.INFO: log.info, mx.AlertLevel.WARNING: log.warning,
+               mx.AlertLevel.CRITICAL: log.error}[alert.level]
+        say(f"{alert.trigger}: {alert.text} {alert.state}")
 
     # -- from the private stream ------------------------------------------------------------------
 
