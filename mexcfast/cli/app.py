@@ -12,7 +12,7 @@ import typer
 
 import mexcfast
 from mexcfast.cli import completion
-from mexcfast.errors import MexcfastError
+from mexcfast.errors import MexcfastError, NetworkError
 from mexcfast.runtime import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
@@ -402,8 +402,14 @@ async def _quietly(main: object) -> int:
     except asyncio.CancelledError:
         return 130
     except (MexcfastError, ValueError, OSError) as fault:
-        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
-        return 1
+        return _tell(fault)
+
+
+def _tell(fault: Exception) -> int:
+    """One line for a fault, and where to look when it is the network's; the exit code."""
+    more = "; `mexcfast doctor` examines the way" if isinstance(fault, NetworkError) else ""
+    typer.secho(f"mexcfast: {fault}{more}", fg="red", err=True)
+    return 1
 
 
 def _plainly(main: Callable[[], int]) -> int:
@@ -413,8 +419,7 @@ def _plainly(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MexcfastError, ValueError, OSError) as fault:
-        typer.secho(f"mexcfast: {fault}", fg="red", err=True)
-        return 1
+        return _tell(fault)
 
 
 def _finish(code: int) -> NoReturn:

@@ -128,8 +128,9 @@ def show(out: Console, where: Endpoint, found: dict[str, Finding]) -> None:
     counts: Counter[str] = Counter(finding.verdict for finding in found.values())
     worst = next(each for each in ("failed", "warning", "ok", "skipped") if counts[each] or
                  each == "skipped")
-    out.print(Text(", ".join(f"{counts[each]} {each}" for each in STYLE if counts[each]),
-                   style=STYLE[worst]))
+    names = {"warning": "warnings"} if counts["warning"] > 1 else {}
+    out.print(Text(", ".join(f"{counts[each]} {names.get(each, each)}" for each in STYLE
+                             if counts[each]), style=STYLE[worst]))
 
 
 async def reset(path: str, reason: str, *, force: bool) -> int:

@@ -52,7 +52,7 @@ async def replay(path: str, *, speed: float | None, levels: int, as_json: bool) 
     if sys.stdout.isatty():
         with Bar(f"reading {path}"):
             total = tape.contents(path).records
-    with Screen(f"{played!r} at {pace}", levels=levels, lines=2) as screen:
+    with Screen(f"{path} at {pace}", levels=levels, lines=2) as screen:
         screen.status = lambda: _status(played, total)
         task = asyncio.create_task(played.run())
         try:

@@ -17,6 +17,7 @@ from mexcfast.core.depth import OrderBook, State
 STATE_STYLE = {State.LIVE: "bold green", State.REPAIRING: "bold yellow",
                State.SYNCING: "bold yellow", State.INIT: "dim", State.STOPPED: "dim"}
 BAR = 12        # cells of the widest quantity bar
+NARROWEST = 40  # cells in which a ladder can be read
 
 
 def number(value: float, digits: int) -> str:
@@ -29,8 +30,8 @@ def ladder(book: OrderBook, levels: int, bar: int = BAR) -> RenderableType:
     asks, bids = book.asks(levels), book.bids(levels)
     most = max((quantity for _, quantity, _ in asks + bids), default=1.0) or 1.0
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="left", width=bar)
 
     def add(level: tuple[float, float, int], style: str) -> None:
@@ -54,6 +55,15 @@ def ladder(book: OrderBook, levels: int, bar: int = BAR) -> RenderableType:
     title = Text.assemble((book.symbol, "bold"), " ", (state.name, STATE_STYLE[state]))
     border = "green" if state is State.LIVE else "yellow"
     return Panel(table, title=title, subtitle=f"version {book.version}", border_style=border)
+
+
+def top(book: OrderBook) -> Text:
+    """One contract in a line."""
+    bid, ask = book.best_bid, book.best_ask
+    prices = "" if bid is None or ask is None else (
+        f" {number(bid, book.price_scale)} x {number(ask, book.price_scale)}")
+    return Text.assemble((book.symbol, "bold"), " ", (book.state.name, STATE_STYLE[book.state]),
+                         prices)
 
 
 class Screen:
@@ -106,11 +116,13 @@ class Screen:
             return
         levels = max(1, min(self._levels, (self.console.height - 12 - self._lines.maxlen) // 2
                             if self._lines.maxlen else self._levels))
+        fit = max(1, self.console.width // NARROWEST)       # beside each other; a line for the rest
         grid = Table.grid(expand=True)
-        for _ in self.books:
+        for _ in self.books[:fit]:
             grid.add_column(ratio=1)
         if self.books:
-            grid.add_row(*[ladder(book, levels) for book in self.books])
+            bar = max(4, self.console.width // len(self.books[:fit]) - 30)
+            grid.add_row(*[ladder(book, levels, bar) for book in self.books[:fit]])
         self._live.update(Group(
-            Text(self._title, style="bold"), grid, Text(self.status(), style="cyan"),
-            *self._lines), refresh=True)
+            Text(self._title, style="bold"), grid, *[top(book) for book in self.books[fit:]],
+            Text(self.status(), style="cyan"), *self._lines), refresh=True)

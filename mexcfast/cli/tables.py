@@ -11,10 +11,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 PLAIN_WIDTH = 200
+UNLIMITED = 10_000
 
 
 def console() -> Console:
@@ -72,19 +74,43 @@ def signed(value: Decimal | None) -> Text:
 
 
 def show(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A titled table; a line that says so when there is nothing."""
+    """A titled table; a line that says so when there is nothing.
+
+    In a terminal that is too narrow for it each row becomes a few lines of names and values.
+    """
     out.print(Text(title, style="bold"))
+    cells = [[each if isinstance(each, Text) else cell(each) for each in row] for row in rows]
+    if not cells:
+        out.print(Text("  none", style="dim"))
+        return
     table = Table(box=SIMPLE_HEAD if out.is_terminal else None, pad_edge=False,
                   header_style="dim")
     for name in columns:
-        table.add_column(name, justify="left" if name in LEFT else "right",
-                         overflow="fold" if out.is_terminal else "ignore")
-    for row in rows:
-        table.add_row(*[each if isinstance(each, Text) else cell(each) for each in row])
-    if table.row_count:
+        table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+    for row in cells:
+        table.add_row(*row)
+    needed = Measurement.get(out, out.options.update(width=UNLIMITED), table).maximum
+    if not out.is_terminal or needed <= out.width:
         out.print(table)
-    else:
-        out.print(Text("  none", style="dim"))
+        return
+    for row in cells:
+        for line in card(columns, row, out.width):
+            out.print(line, no_wrap=True)
 
 
-LEFT = {"contract", "currency", "side", "type", "state", "client id", "margin"}
+def card(columns: Sequence[str], row: Sequence[Text], width: int) -> list[Text]:
+    """One row as lines no wider than that, names dim, what follows the first line indented."""
+    lines: list[Text] = []
+    line = Text("- ")
+    for name, value in zip(columns, row, strict=True):
+        pair = Text.assemble((f"{name} ", "dim"), value)
+        if line.cell_len > 2 and line.cell_len + 3 + pair.cell_len > width:
+            lines.append(line)
+            line = Text("  ")
+        if line.cell_len > 2:
+            line.append("   ")
+        line.append_text(pair)
+    return [*lines, line]
+
+
+LEFT = {"time", "contract", "currency", "side", "type", "state", "client id", "margin"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
+from contextlib import suppress
 from decimal import Decimal
+from threading import Thread
 
 import mexcfast as mx
 from mexcfast.cli.symbols import check
@@ -44,6 +47,7 @@ async def trade(symbol: str, side: str, quantity: str, *, price: str | None, kin
             for line in shown:
                 out.print(line, soft_wrap=True)
         if not yes and not await _confirmed():
+            print("not sent", file=sys.stderr)
             return 1
         outcome: Outcome = await client.orders.send(intent)
         if isinstance(outcome, mx.Unknown):
@@ -110,5 +114,23 @@ async def _confirmed() -> bool:
     if not sys.stdin.isatty():
         raise ConfigError("nobody to ask: standard input is no terminal; allowed: --yes")
     print("Send it? [y/N] ", end="", flush=True)
-    answer = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    return answer.strip().lower() in ("y", "yes")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def take(text: str) -> None:
+        if not answer.done():
+            answer.set_result(text)
+
+    def read() -> None:
+        text = os.read(sys.stdin.fileno(), 4096).decode(errors="replace")
+        with suppress(RuntimeError):            # the loop is gone
+            loop.call_soon_threadsafe(take, text)
+
+    # Neither the loop's own threads, which are waited for at the end, nor sys.stdin, whose lock is:
+    # after Ctrl-C nobody will answer any more.
+    Thread(target=read, daemon=True).start()
+    try:
+        return (await answer).strip().lower() in ("y", "yes")
+    except asyncio.CancelledError:
+        print("\nnot sent", file=sys.stderr)
+        raise

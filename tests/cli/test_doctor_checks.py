@@ -274,3 +274,11 @@ def test_nothing_secret_is_in_a_patient() -> None:
             return repr(Patient(NOWHERE, executor, True, sign_query=lambda query: "s3cret"))
 
     assert "s3cret" not in asyncio.run(told())
+
+
+def test_every_check_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = text[text.index("## Doctor"):]
+    for name in doctor.ORDER:
+        assert any(name in line.split("|")[1] for line in table.splitlines()
+                   if line.startswith("| ")), name

@@ -255,3 +255,11 @@ def test_playing_tells_how_far_it_is(told: tuple[Path, Model]) -> None:
     replay = mx.Replay(told[0])
     summary = replay.play(lambda summary: counts.append(summary.records))
     assert counts[-1] == summary.records and counts == sorted(counts)
+
+
+def test_every_column_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tape.md").read_text(encoding="utf-8")
+    for table, columns in TABLES.items():
+        (line,) = [each for each in text.splitlines() if each.startswith(f"| `{table}` |")]
+        named = [name for name in columns if name not in ("ts_recv_ns", "ts_venue_ms", "symbol")]
+        assert [name for name in named if f"`{name}`" not in line] == [], table
