@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 import mexcfast
 
@@ -127,7 +128,10 @@ def test_no_block_hides() -> None:
     for page in PAGES:
         text = page.read_text("utf-8")
         for block in blocks(text):
-            assert block.language in ("python", "sh", "cython", "text", ""), f"{page}: {block}"
+            assert block.language in ("python", "sh", "cython", "json", "yaml", "text", ""), (
+                f"{page}: {block}")
+            if block.language in ("json", "yaml"):      # configurations: at least they can be read
+                assert yaml.safe_load(block.code) is not None, f"{page}: {block}"
             if block.language in ("text", ""):
                 assert not re.search(r"^(\$|mexcfast |python |pip |import )", block.code, re.M), (
                     f"{page}: commands in a block without a language:\n{block.code}")
