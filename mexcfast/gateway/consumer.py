@@ -312,7 +312,7 @@ class Consumer:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(work, name=f"mexcfast consumer {what}") for what, work in (
             ("subscribes", self._subscribing()), ("watches", self._watching()))]
-        await self._bus.publish(wire.HELLO, b"")
+        await self._greet()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -452,6 +452,9 @@ class Consumer:
         for source in changed:
             event: StreamEvent
             if source.life is Life.ALIVE:
+                if 2 * source.beat.every_ms > 1000 * self.silent_after:
+                    log.warning("%s beats every %d ms; silent_after is %g s: allowed are two beats "
+                                "and more", source.name, source.beat.every_ms, self.silent_after)
                 event = GatewayUp(ts_ns=time.time_ns(), connection=source.name,
                                   contracts=sum(map(bool, source.beat.seqs)))
             else:
