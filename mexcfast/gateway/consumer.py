@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -44,6 +45,7 @@ from mexcfast.net.notices import Notices, call
 log = logging.getLogger("mexcfast.gateway")
 
 TICK = 0.1                   # seconds between looks at silence
+TALLY = 1.0                  # seconds between lines of the log about many topics
 ASKS_AT_ONCE = 16
 ASK_WITHIN = 2.0             # seconds for an answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0      # seconds between questions about one book
@@ -68,6 +70,7 @@ class _Stage:
         self._listeners: dict[Topic, list[Listener]] = {}
         self._kept: set[Topic] = set()
         self._live_ns: dict[OrderBook, int] = {}
+        self._untold: Counter[tuple[str, str]] = Counter()
 
     # -- what net/pool.Pool offers ----------------------------------------------------------------
 
@@ -189,26 +192,31 @@ class _Stage:
                                       topic=line.topic, count=count))
 
     def on_trust(self, line: Line, was: str) -> None:
-        """A line is trusted no longer, or again.
-
-        Reasons that every line of a gateway has have been logged once for all.
-        """
-        is_quiet = not line.upstream
+        """A line is trusted no longer, or again."""
         now_ns = time.time_ns()
         if line.why:
             self._tell(line, Degraded(ts_ns=now_ns, connection=line.source_name, topic=line.topic,
-                                      why=line.why, silent_ns=0), is_quiet)
+                                      why=line.why, silent_ns=0))
         else:
             self._tell(line, Recovered(ts_ns=now_ns, connection=line.source_name, topic=line.topic,
-                                       why=f"no longer: {was}", after_ns=0), is_quiet)
+                                       why=f"no longer: {was}", after_ns=0))
 
     def on_source(self, line: Line, old: str) -> None:
         """It comes from another gateway."""
         self._tell(line, SourceChanged(ts_ns=time.time_ns(), connection=line.source_name,
-                                       topic=line.topic, old=old), is_quiet=not old)
+                                       topic=line.topic, old=old))
 
-    def _tell(self, line: Line, event: StreamEvent, is_quiet: bool = False) -> None:
-        self.notices.tell(event, self.listeners_of(line), is_quiet=is_quiet)
+    def _tell(self, line: Line, event: StreamEvent) -> None:
+        # what befalls a gateway befalls all its topics: the log has one line for them, see tally()
+        self.notices.tell(event, self.listeners_of(line), is_quiet=True)
+        self._untold[line.source_name, type(event).__name__] += 1
+
+    def tally(self) -> None:
+        """Log what was told of single topics since the last time, as counts."""
+        for (name, what), count in self._untold.items():
+            level = logging.INFO if what in ("Recovered", "SourceChanged") else logging.WARNING
+            log.log(level, "%s: %s of %d topics", name or "nobody", what, count)
+        self._untold.clear()
 
     # -- what the reader is attached to -----------------------------------------------------------
 
@@ -220,7 +228,8 @@ class _Stage:
         line = self.lines.get(("depth", book.symbol))
         if line is not None:
             self.notices.tell(Repairing(ts_ns=time.time_ns(), connection=line.source_name,
-                                        symbol=book.symbol, by="gateway"), book.listeners)
+                                        symbol=book.symbol, by="gateway"), book.listeners,
+                              is_quiet=True)
             self.ask(line)
 
     def on_trusted(self, book: OrderBook) -> None:
@@ -238,12 +247,13 @@ class _Stage:
         if new is State.REPAIRING and book.missing is not None:
             first, last = book.missing
             self.notices.tell(Gap(ts_ns=time.time_ns(), connection=name, symbol=book.symbol,
-                                  first=first, last=last), book.listeners)
+                                  first=first, last=last), book.listeners, is_quiet=True)
         elif new is State.LIVE:
             since_ns = self._live_ns.get(book, time.monotonic_ns())
             self.notices.tell(Live(ts_ns=time.time_ns(), connection=name, symbol=book.symbol,
                                    version=book.version,
-                                   after_ns=time.monotonic_ns() - since_ns), book.listeners)
+                                   after_ns=time.monotonic_ns() - since_ns), book.listeners,
+                              is_quiet=True)
 
     def on_fault(self, fault: Exception, where: str) -> None:
         """A message that cannot be read, or a listener that raised."""
@@ -302,7 +312,7 @@ class Consumer:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(work, name=f"mexcfast consumer {what}") for what, work in (
             ("subscribes", self._subscribing()), ("watches", self._watching()))]
-        await self._bus.publish(wire.HELLO, b"")
+        await self._greet()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -442,6 +452,9 @@ class Consumer:
         for source in changed:
             event: StreamEvent
             if source.life is Life.ALIVE:
+                if 2 * source.beat.every_ms > 1000 * self.silent_after:
+                    log.warning("%s beats every %d ms; silent_after is %g s: allowed are two beats "
+                                "and more", source.name, source.beat.every_ms, self.silent_after)
                 event = GatewayUp(ts_ns=time.time_ns(), connection=source.name,
                                   contracts=sum(map(bool, source.beat.seqs)))
             else:
@@ -449,7 +462,11 @@ class Consumer:
             self._stage.notices.tell(event)
 
     async def _watching(self) -> None:
+        told_s = 0.0
         while True:
+            if time.monotonic() - told_s >= TALLY:
+                told_s = time.monotonic()
+                self._stage.tally()
             changed = self._stage.sources.check(time.monotonic_ns())
             if changed:
                 self._tell_of(changed)

@@ -242,6 +242,29 @@ def test_who_leaves_is_flagged_at_once():
     with_all(test)
 
 
+def test_the_log_has_one_line_for_all_topics_of_a_gateway(caplog):
+    async def test(nats, venue, source, consumer):
+        names = list(venue.venue.markets)
+        await current(venue, consumer, *names)
+        await source.close()
+        await until(lambda: "Degraded of 3 topics" in caplog.text)
+        assert "gateway down: it has left" in caplog.text
+        assert names[0] not in caplog.text.partition("gateway down")[2]
+
+    with caplog.at_level(logging.INFO):
+        with_all(test)
+
+
+def test_who_beats_too_seldom_is_named(caplog):
+    async def scene():
+        async with (NatsServer() as nats, exchange() as venue,
+                    gateway(nats, venue, settings={"beat_every": 5}, name="slow"),
+                    Consumer(nats.url)):
+            await until(lambda: "slow beats every 5000 ms; silent_after is 2 s" in caplog.text)
+
+    play(scene)
+
+
 def test_the_venues_socket_is_lost_at_the_gateway():
     async def test(nats, venue, source, consumer):
         await current(venue, consumer, BTC)
