@@ -145,7 +145,7 @@ class Bus:
         if self._nats is not None:
             with suppress(Exception):
                 if self._nats.is_connected:
-                    await self._nats.flush(1)
+                    await self._nats.flush(5)
             with suppress(Exception):
                 await self._nats.close()
 
