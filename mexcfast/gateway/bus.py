@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ log = logging.getLogger("mexcfast.gateway")
 
 #: where a URL is looked for that is not given: arguments can be read by every user of a machine
 VARIABLE = "MEXCFAST_NATS"
+REPEAT_AFTER = 10.0          # seconds before the same error is logged again
 SCHEMES = ("nats", "tls")
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -100,6 +102,7 @@ class Bus:
         self._within = connect_within
         self._nats: Any = None
         self._last_error = ""
+        self._logged, self._logged_s = "", 0.0
         self._is_closing = False
         self.slow = 0                  # messages that a subscription dropped
 
@@ -142,7 +145,7 @@ class Bus:
         if self._nats is not None:
             with suppress(Exception):
                 if self._nats.is_connected:
-                    await self._nats.flush(1)
+                    await self._nats.flush(5)
             with suppress(Exception):
                 await self._nats.close()
 
@@ -187,7 +190,13 @@ class Bus:
             return
         text = str(error) if type(error).__module__ == "nats.errors" else ""
         self._last_error = f"{self._last_error} {text}".strip()
-        log.warning("NATS at %s: %s", self.address, self._last_error)
+        # while a server is away each try fails in the same way, four times a second
+        is_news = (self._last_error != self._logged
+                   or time.monotonic() - self._logged_s >= REPEAT_AFTER)
+        if is_news:
+            self._logged, self._logged_s = self._last_error, time.monotonic()
+        log.log(logging.WARNING if is_news else logging.DEBUG, "NATS at %s: %s", self.address,
+                self._last_error)
 
     async def _down(self) -> None:
         if not self._is_closing:

@@ -10,7 +10,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from mexcfast.core.depth import State
 from mexcfast.sim import Exchange
 
 PROGRAM = Path(__file__).with_name("gateway_process.py")
@@ -85,8 +84,24 @@ def is_true(venue, book):
 
 def is_current(venue, book):
     """LIVE, trusted and at the venue's version."""
-    return (book.state is State.LIVE and book.is_live
-            and book.version == venue.book(book.symbol).version)
+    return book.is_live and book.version == venue._book(book.symbol).version
+
+
+async def all_current(venue, books, seconds=2 * WAIT):
+    """Until all are current at once, and then they are true.
+
+    The market moves on now and then: one that stands still is asked after, book by book.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(seconds):
+        stepped = loop.time()
+        while not all(is_current(venue, book) for book in books):
+            if loop.time() - stepped > 1.5:
+                venue.step()
+                stepped = loop.time()
+            await asyncio.sleep(0.02)
+    for book in books:
+        assert is_true(venue, book), book
 
 
 def play(scene, seconds=240):

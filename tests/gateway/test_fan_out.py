@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from gateway.nats_server import NatsServer, needs_nats
-from gateway.stage import GatewayProcess, exchange, is_current, is_true, play, until
+from gateway.stage import GatewayProcess, all_current, exchange, is_true, play
 from mexcfast.core import topics as T
 from mexcfast.core.listener import Listener
 from mexcfast.gateway import Consumer, GatewayDown, Shard
@@ -50,16 +50,11 @@ def test_two_gateways_three_consumers_one_is_killed():
         books = [consumer.books[name] for consumer in consumers for name in names]
         assert len(books) == 3 * CONTRACTS
 
-        async def all_current(some):
-            await until(lambda: all(is_current(venue, book) for book in some))
-            for book in some:
-                assert is_true(venue, book), book
-
-        await all_current(books)
+        await all_current(venue, books)
         for _ in range(5):
             venue.step()
             await asyncio.sleep(0.02)
-        await all_current(books)
+        await all_current(venue, books)
 
         await first.kill()
         killed = time.monotonic()
@@ -78,13 +73,13 @@ def test_two_gateways_three_consumers_one_is_killed():
         for heard in news:
             assert "shard-0-of-2" in {each.connection for each in heard
                                       if isinstance(each, GatewayDown)}
-        await all_current([book for book in books if book.symbol not in dead])
+        await all_current(venue, [book for book in books if book.symbol not in dead])
 
         before = [counter.books for counter in counters]
         await first.start()
-        await all_current(books)
+        await all_current(venue, books)
         venue.step()
-        await all_current(books)
+        await all_current(venue, books)
         assert all(now > then for now, then in zip((each.books for each in counters), before,
                                                    strict=True))
         for consumer in consumers:

@@ -13,7 +13,7 @@ import signal
 import pytest
 
 from gateway.nats_server import NatsServer, needs_nats
-from gateway.stage import GatewayProcess, exchange, is_current, is_true, play, until
+from gateway.stage import GatewayProcess, all_current, exchange, is_true, play
 from mexcfast.core import topics as T
 from mexcfast.core.listener import Listener
 from mexcfast.gateway import Consumer
@@ -49,7 +49,7 @@ def test_every_book_is_right_or_flagged():
         for consumer in consumers:
             consumer.subscribe(Listener(), [T.depth(name) for name in names])
         books = [book for consumer in consumers for book in consumer.books.values()]
-        await until(lambda: all(is_current(venue, book) for book in books))
+        await all_current(venue, books)
         for number in range(ROUNDS):
             kinds = chance.sample(["kill", "freeze", "nats", "cut", "gap"], 2)
             victim = chance.choice(gateways)
@@ -75,10 +75,8 @@ def test_every_book_is_right_or_flagged():
             async with Consumer(nats.url) as late:
                 name = chance.choice(names)
                 book = await late.book(name)
-                await until(lambda b=book: is_current(venue, b))
-                assert is_true(venue, book)
-            await until(lambda: all(is_current(venue, book) for book in books))
-            assert all(is_true(venue, book) for book in books)
+                await all_current(venue, [book])
+            await all_current(venue, books)
             print(number, kinds, [consumer.counts for consumer in consumers], flush=True)
         for consumer in consumers:
             counts = consumer.counts
