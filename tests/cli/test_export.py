@@ -7,7 +7,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -205,8 +204,7 @@ def test_a_bar_in_a_terminal_and_none_when_piped(tape: Path, tmp_path: Path) -> 
 
 
 def test_replay_shows_a_share_of_the_tape(tape: Path) -> None:
-    ends = time.monotonic() + 60
     with Terminal("replay", str(tape), "--speed", "4", width=80, height=40) as terminal:
         terminal.until(r"\d+ %  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
-        assert terminal.wait() == 0 and time.monotonic() < ends
+        assert terminal.wait() == 0
         terminal.until(r"\bwhole")

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -128,11 +127,9 @@ def test_ctrl_c_ends_each_command_at_once(venue: dict[str, str], tmp_path: Path,
     env = {name: value for name, value in venue.items() if name != "endpoint"}
     with Terminal(*arguments, width=120, **env) as terminal:
         terminal.until(sees)
-        began = time.monotonic()
         terminal.press("\x03")
         assert terminal.wait() == code
         assert terminal.modes() == terminal.before and "Traceback" not in terminal.seen
-        assert time.monotonic() - began < 60
 
 
 def test_ctrl_c_ends_the_bench_and_its_script(tmp_path: Path) -> None:
