@@ -63,6 +63,7 @@ class _Stage:
         self.sources = sources
         self.notices = Notices()
         self.at_close: set[Callable[[], None]] = set()
+        self.dropped: dict[str, int] = {}       # by slow: what consumers have missed
         self.waiting: asyncio.Queue[Line] = asyncio.Queue()      # to be subscribed or dropped
         self.faults = 0
         self.is_closed = False

@@ -314,7 +314,7 @@ class Connection:
         while True:
             await self._wake_sender.wait()
             try:
-                while wait_ns := self._send_due():
+                while wait_ns := self._send_due():  # noqa: ASYNC110 - the pace, not an event
                     await asyncio.sleep(wait_ns / SECOND)
             except ConnectionError:
                 return
