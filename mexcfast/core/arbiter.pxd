@@ -61,6 +61,8 @@ cdef class Arbiter:
         uint8_t* fresh                  # per record of the frame at hand
         uint32_t cap_fresh
         Message message                 # for offer(); made when first used
+        uint8_t joined                  # bit n: path n joined
+        readonly bint everywhere        # the last event has been brought by every path
 
     # What to do with a parsed frame that came on this path. Raises MemoryError.
     cdef Verdict admit(self, Message m, int path, int64_t ts_recv_ns) except? PARTLY

@@ -143,6 +143,7 @@ cdef class Arbiter:
             if not self.paths[path].joined:
                 memset(&self.paths[path], 0, sizeof(Path))
                 self.paths[path].joined = True
+                self.joined |= <uint8_t>(1 << path)
                 self.paths[path].joined_ns = now_ns
                 for lane in range(self.n_lanes):
                     self.lanes[lane].by_path[path] = -1
@@ -154,6 +155,7 @@ cdef class Arbiter:
         cdef uint32_t i
         self._check(path)
         self.paths[path].joined = False
+        self.joined &= <uint8_t>~(1 << path)
         for i in range(self.cap):
             self.ring[i].paths &= <uint8_t>~(1 << path)
 
@@ -313,6 +315,7 @@ cdef class Arbiter:
         cdef int other
         if seen == NULL:
             self._remember(key, ts_ms, path, ts_recv_ns)
+            self.everywhere = self.joined == bit
             return True
         if not seen.paths & bit:
             if ts_ms >= 0 and seen.ts_ms == ts_ms:
@@ -322,6 +325,7 @@ cdef class Arbiter:
                         self.paths[other].same_ts = True
             seen.paths |= bit
             self._count_copy(path, ts_recv_ns - seen.first_ns)
+        self.everywhere = not self.joined & ~seen.paths
         return False
 
     cdef Seen* _find(self, uint64_t key, bint once, int64_t ts_ms, int path,

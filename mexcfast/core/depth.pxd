@@ -22,6 +22,7 @@ cpdef enum Change:
 cdef enum:
     MAX_PENDING = 8192          # frames kept while syncing or repairing
     MAX_PENDING_LEVELS = 1 << 19
+    MAX_HELD = 256              # early frames held while LIVE
 
 cdef struct Pending:            # one kept frame; its levels stand in the pool, asks first
     int64_t begin, end, ts_ms, ts_recv_ns
@@ -38,6 +39,8 @@ cdef class OrderBook(Book):
         readonly int64_t ts_verified_ns   # our wall clock when REST last confirmed the book
         readonly bint strict              # False: a stream without begin may skip versions
         readonly int64_t frames, stale, gaps, repairs, snapshots, crossings, overflows
+        readonly int64_t hold_ns          # how long an early frame waits for its predecessors
+        readonly int64_t held_ns          # receipt of the first that waits now, 0 without any
         readonly str doubt                # why a LIVE book is not trusted now; None when it is
         bint ranged                       # the stream has delivered `begin`
         bint crossed                      # the last applied frame left bid >= ask
@@ -53,7 +56,13 @@ cdef class OrderBook(Book):
     # Raises FrameError when a level does not fit, MemoryError when memory is short.
     cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
 
+    # Nobody will bring what an early frame waits for: the gap is told.
+    cdef Change give_up(self) except? NEED_SNAPSHOT
+
     cdef Message _message(self)
+    cdef bint _may_wait(self, int64_t ts_recv_ns) noexcept nogil
+    cdef int _fill_hole(self) except -1
+    cdef uint32_t _apply_kept(self) except? 0xFFFFFFFF
     cdef int _note(self, int kind, object payload, int64_t ts_ns) except -1
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
     cdef int _refuse_reply(self, Message m, str what) except -1

@@ -78,6 +78,14 @@ class OrderBook(Book):
     @property
     def doubt(self) -> str | None:
         """Why a LIVE book may not be trusted now; None when it may."""
+    @property
+    def hold_ns(self) -> int:
+        """How long an early frame waits for those of another socket; 0: not at all."""
+    @property
+    def held_ns(self) -> int:
+        """Receipt of the first early frame that waits now, wall clock; 0 without any."""
+    def hold_early(self, hold_ns: int) -> None: ...
+    def overdue(self, now_ns: int) -> Change: ...
     def suspect(self, why: str) -> None: ...
     def trust(self) -> None: ...
     @property

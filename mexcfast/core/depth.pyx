@@ -7,6 +7,8 @@
                                           +------------------------ REPAIRING <--+ late frame arrive
                                                                        gap
     reset() leads back to INIT from anywhere (a reconnect), stop() to STOPPED.
+    hold_early(): a frame that leaves a hole waits, the book LIVE as it was, until another socket
+    has filled the hole or a moment has passed; only then it is a gap.
     suspect() leaves the state and says why a LIVE book is not to be trusted; a frame ends that.
 
 One rule for every frame, where a bare version is the range version..version:
@@ -32,8 +34,8 @@ from mexcfast.core.scan cimport ABSENT, ARRAY, NULL_VALUE, TRUE_VALUE
 from mexcfast.core.shape cimport learn_shape, read_shape
 from mexcfast.core.side cimport ASK, BID
 from mexcfast.core.tap cimport (
-    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, RESET, SNAPSHOT, SUSPECTED, SUSPENDED, Tap,
-    UNSUSPECTED, VERIFIED,
+    APPLIED_FRAME, BOOK_STOPPED, COMMITS, EXPECTED, HOLDS, OVERDUE, RESET, SNAPSHOT, SUSPECTED,
+    SUSPENDED, Tap, UNSUSPECTED, VERIFIED,
 )
 from mexcfast.core.ticks cimport MOST10
 
@@ -183,6 +185,32 @@ cdef class OrderBook(Book):
         finally:
             _give_back(m)
 
+    def hold_early(self, int64_t hold_ns):
+        """Let a frame that leaves a hole wait: of several sockets one may overtake another.
+
+        hold_ns: how long, on the clock of the receipts; 0: not at all. While one waits the book is
+        LIVE at its version and apply() returns BUFFERED. It is a gap with the first frame, or the
+        first overdue(), after that time, or with the 257th that waits.
+        """
+        if hold_ns < 0:
+            raise ValueError(f"hold_ns is {hold_ns}; allowed: from 0")
+        self._note(HOLDS, str(hold_ns), -1)
+        self.hold_ns = hold_ns
+
+    def overdue(self, int64_t now_ns):
+        """Whether early frames have waited long enough. now_ns: the clock of the receipts.
+
+        NEED_REPAIR when they have: the gap is told now; BUFFERED when not yet; STALE when none
+        waits.
+        """
+        self._note(OVERDUE, b"", now_ns)
+        if self.held_ns == 0:
+            return STALE
+        # Less than nothing: the clock was set back.
+        if 0 <= now_ns - self.held_ns < self.hold_ns:
+            return BUFFERED
+        return CHANGES[<int>self.give_up()]
+
     def suspect(self, str why not None):
         """Not LIVE for readers until trust() or the next frame: the stream may have stopped."""
         self._note(SUSPECTED, why, -1)
@@ -263,11 +291,9 @@ cdef class OrderBook(Book):
             if self._keep(m, ts_recv_ns) == 0:
                 self.state = SYNCING
                 return NEED_SNAPSHOT
-            if self.state == REPAIRING:
+            if self.state == REPAIRING or self._may_wait(ts_recv_ns):
                 return BUFFERED
-            self.gaps += 1
-            self.state = REPAIRING
-            return NEED_REPAIR
+            return self.give_up()
         if m.brief and self._fits(m):
             if self.reserve(ASK, m.n_asks) or self.reserve(BID, m.n_bids):
                 raise MemoryError(f"no memory for the book of {self.symbol}")
@@ -278,7 +304,33 @@ cdef class OrderBook(Book):
         self._commit(m.end, m.ts_ms, ts_recv_ns)
         if self.state == REPAIRING:
             return self._drain()
+        if self.held_ns:
+            self._fill_hole()
         return self._crossing()
+
+    cdef int _fill_hole(self) except -1:
+        """Apply what waited for this; the first of the others still waits since it came."""
+        cdef uint32_t i
+        self.held_ns = 0
+        for i in range(self._apply_kept()):
+            if self.held_ns == 0 or self.pending[i].ts_recv_ns < self.held_ns:
+                self.held_ns = max(1, self.pending[i].ts_recv_ns)
+        return 0
+
+    cdef bint _may_wait(self, int64_t ts_recv_ns) noexcept nogil:
+        """Whether the early frame that was just kept may wait for its predecessors."""
+        if self.hold_ns == 0:
+            return False
+        if self.held_ns == 0:
+            self.held_ns = ts_recv_ns if ts_recv_ns > 0 else 1
+            return True
+        return self.n_pending <= MAX_HELD and ts_recv_ns - self.held_ns < self.hold_ns
+
+    cdef Change give_up(self) except? NEED_SNAPSHOT:
+        self.held_ns = 0
+        self.gaps += 1
+        self.state = REPAIRING
+        return NEED_REPAIR
 
     cdef Change _first_frames(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT:
         cdef bint first = self.state == INIT
@@ -374,6 +426,7 @@ cdef class OrderBook(Book):
         return 1
 
     cdef void _forget_pending(self) noexcept nogil:
+        self.held_ns = 0
         self.n_pending = 0
         self.n_pool = 0
 
@@ -406,10 +459,25 @@ cdef class OrderBook(Book):
 
     cdef Change _drain(self) except? NEED_SNAPSHOT:
         """Apply what is kept and fits; LIVE when nothing is left, else REPAIRING."""
-        cdef uint32_t i = 0
-        cdef Pending p
+        cdef uint32_t before = self.n_pending
         cdef Change change = APPLIED
         cdef bint was_repairing = self.state == REPAIRING
+        self.held_ns = 0
+        if self._apply_kept():
+            if not was_repairing:
+                self.gaps += 1
+            self.state = REPAIRING
+            return NEED_REPAIR if self.n_pending < before or not was_repairing else BUFFERED
+        if was_repairing:
+            self.repairs += 1
+        self.state = LIVE
+        change = self._crossing()
+        return change
+
+    cdef uint32_t _apply_kept(self) except? 0xFFFFFFFF:
+        """Apply what is kept and fits; how many frames are left."""
+        cdef uint32_t i = 0
+        cdef Pending p
         self._sort_pending()
         while i < self.n_pending:
             p = self.pending[i]
@@ -420,20 +488,12 @@ cdef class OrderBook(Book):
                                    self.pool + p.first + p.n_asks, p.n_bids)
                 self._commit(p.end, p.ts_ms, p.ts_recv_ns)
             i += 1
-        if i < self.n_pending:
-            if i:
-                memmove(self.pending, self.pending + i, (self.n_pending - i) * sizeof(Pending))
-                self.n_pending -= i
-            if not was_repairing:
-                self.gaps += 1
-            self.state = REPAIRING
-            return NEED_REPAIR if i or not was_repairing else BUFFERED
-        self._forget_pending()
-        if was_repairing:
-            self.repairs += 1
-        self.state = LIVE
-        change = self._crossing()
-        return change
+        if i == self.n_pending:
+            self._forget_pending()
+        elif i:
+            memmove(self.pending, self.pending + i, (self.n_pending - i) * sizeof(Pending))
+            self.n_pending -= i
+        return self.n_pending
 
     cdef int _refuse_reply(self, Message m, str what) except -1:
         """FrameError unless m is a successful REST body (protocol.md 2)."""

@@ -6,7 +6,7 @@ from libc.string cimport memcmp
 
 from mexcfast.core.arbiter cimport Arbiter, NEW, PARTLY, Verdict
 from mexcfast.core.depth cimport (
-    APPLIED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, STALE, State,
+    APPLIED, BUFFERED, Change, LIVE, NEED_REPAIR, NEED_SNAPSHOT, OrderBook, STALE, State,
 )
 from mexcfast.core.events cimport Event, event_from
 from mexcfast.core.frame cimport (
@@ -15,8 +15,8 @@ from mexcfast.core.frame cimport (
 from mexcfast.core.listener cimport Listener
 from mexcfast.core.shape cimport learn_shape, read_shape
 from mexcfast.core.tap cimport (
-    ARBITRATED, BOOK_ATTACHED, BOOK_DETACHED, CALLED, FORGOTTEN, LISTENED, RETURNED, SETTLED, Tap,
-    TRUSTED,
+    ARBITRATED, BOOK_ATTACHED, BOOK_DETACHED, CALLED, FORGOTTEN, HOLDS, LISTENED, RETURNED, SETTLED,
+    Tap, TRUSTED,
 )
 
 from mexcfast.core.channels import CHANNELS as _CHANNELS
@@ -76,6 +76,8 @@ cdef class Route:
             book.record(tap)
             tap.note(BOOK_ATTACHED, self.reader.tap_source,
                      f"{book.tap_number} {int(book.strict)} 0 {self.symbol}".encode())
+            if book.hold_ns:
+                tap.note(HOLDS, book.tap_number, str(book.hold_ns))
 
     def listeners(self):
         """Everybody who receives something of this contract, each once."""
@@ -127,8 +129,9 @@ cdef class Reader:
     """Parses frames and calls hooks.
 
     control: an object with on_control(event) for acknowledgements, errors and pongs,
-    on_need(book, change) when a book wants commits or a snapshot, on_trusted(book) when a frame
-    ended a doubt, and on_fault(error, where) for refused frames and faults of listeners.
+    on_need(book, change) when a book wants commits or a snapshot, or, BUFFERED, when the first
+    early frame waits in it: call its overdue() once hold_ns has passed; on_trusted(book) when a
+    frame ended a doubt, and on_fault(error, where) for refused frames and faults of listeners.
     """
 
     def __init__(self, control):
@@ -330,6 +333,15 @@ cdef class Reader:
                 return self._book_moved(book)    # nobody was told of it while it was in doubt
         if change == APPLIED and old == LIVE and book.state == LIVE:
             return self._book_moved(book)
+        if change == BUFFERED and book.held_ns:
+            # Every socket brings its frames in order: once all have brought this one, nobody will
+            # bring what it waits for.
+            if route.depth_arbiter is not None and route.depth_arbiter.everywhere:
+                change = book.give_up()
+            elif book.n_pending == 1:
+                self._called(b"on_need")
+                self.control.on_need(book, change)
+                self._returned()
         return self._settle(book, old, change)
 
     cdef int _book_moved(self, OrderBook book) except -1:

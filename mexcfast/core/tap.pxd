@@ -31,6 +31,8 @@ cpdef enum Kind:
     KEYFRAME = 24         # JSON: the whole book, see tape/keyframe
     SUSPECTED = 25        # suspect: why
     UNSUSPECTED = 26      # trust
+    HOLDS = 27            # hold_early: nanoseconds
+    OVERDUE = 28          # overdue: asked at this time
     # source: 0
     ORDER = 32            # JSON: one request that changes something, and its answer
     LOSS = 33             # "records bytes first_ns last_ns": what did not fit the recorder's memory

@@ -25,6 +25,8 @@ class Kind(IntEnum):
     KEYFRAME = 24
     SUSPECTED = 25
     UNSUSPECTED = 26
+    HOLDS = 27
+    OVERDUE = 28
     ORDER = 32
     LOSS = 33
     MARK = 34

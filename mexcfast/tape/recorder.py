@@ -228,6 +228,8 @@ class Recorder:
                 if route.book is not None:
                     self.ring.note(Kind.BOOK_ATTACHED, number,
                                    f"{route.book.tap_number} {int(route.book.strict)} 1 {symbol}")
+                    if route.book.hold_ns:
+                        self.ring.note(Kind.HOLDS, route.book.tap_number, str(route.book.hold_ns))
                     books[route.book] = None
                 for text in route.arbitrations():
                     self.ring.note(Kind.ARBITRATED, number, text)
@@ -249,8 +251,9 @@ class Recorder:
     def _keyframe(self, book: OrderBook) -> None:
         """One that is not LIVE is written again later: its kept frames are not part of it."""
         if book.tap is self.ring and book.state is not State.STOPPED:
-            self.ring.note(Kind.KEYFRAME, book.tap_number, describe_book(book))
-            if book.state is not State.LIVE and self._loop is not None:
+            if not book.held_ns or self._loop is None:
+                self.ring.note(Kind.KEYFRAME, book.tap_number, describe_book(book))
+            if (book.held_ns or book.state is not State.LIVE) and self._loop is not None:
                 self._loop.call_later(KEYFRAME_RETRY_S, self._keyframe, book)
 
     def _on_write(self, name: str, request: Any, ts_sent_ms: int | None, status: int | None,

@@ -39,7 +39,7 @@ log = logging.getLogger("mexcfast.tape")
 
 BOOK_KINDS = frozenset((Kind.EXPECTED, Kind.SNAPSHOT, Kind.COMMITS, Kind.APPLIED_FRAME, Kind.RESET,
                         Kind.SUSPENDED, Kind.VERIFIED, Kind.BOOK_STOPPED, Kind.SUSPECTED,
-                        Kind.UNSUSPECTED))
+                        Kind.UNSUSPECTED, Kind.HOLDS, Kind.OVERDUE))
 STATES = tuple(State)
 CHANGES = tuple(Change)
 SHORTEST_SLEEP_NS = 1_000_000
@@ -388,6 +388,10 @@ class Stage:
             book.suspect(record.payload.decode())
         elif kind == Kind.UNSUSPECTED:
             book.trust()
+        elif kind == Kind.HOLDS:
+            book.hold_early(int(record.payload))
+        elif kind == Kind.OVERDUE:
+            book.overdue(record.ts_ns)
         elif kind == Kind.BOOK_STOPPED:
             book.stop()
 

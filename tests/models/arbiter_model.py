@@ -89,3 +89,31 @@ def plain(text: bytes) -> dict[str, Any]:
     """A frame with exact numbers."""
     frame: dict[str, Any] = json.loads(text, parse_float=Decimal)
     return frame
+
+
+class EarlyModel:
+    """A book of single versions on several sockets: when is a hole a gap?"""
+
+    def __init__(self, paths: int, version: int, hold: int) -> None:
+        self.version, self.hold, self.gaps = version, hold, 0
+        self.brought: list[set[int]] = [set() for _ in range(paths)]
+        self.kept: dict[int, int] = {}               # version -> when its first copy came
+        self.is_broken = False
+
+    def frame(self, version: int, path: int, now: int) -> None:
+        self.brought[path].add(version)
+        if version <= self.version:
+            return
+        if version > self.version + 1 and not self.is_broken:
+            since = min(self.kept.values(), default=now)
+            past = all(version in brought for brought in self.brought)
+            if past or now - since >= self.hold:
+                self.is_broken = True
+                self.gaps += 1
+        self.kept.setdefault(version, now)
+        while self.version + 1 in self.kept:
+            self.version += 1
+            del self.kept[self.version]
+        self.kept = {one: when for one, when in self.kept.items() if one > self.version}
+        if not self.kept:
+            self.is_broken = False
