@@ -71,6 +71,41 @@ def choose(seats: Sequence[Seat], limits: Limits) -> int | None:
     return best
 
 
+CALM = 0.8           # of the limits: below it a socket is not crowded any more
+
+
+class Crowding:
+    """Whether a socket carries more than it may, for longer than a burst lasts.
+
+    It begins at the limits and ends below CALM of them, so that a load about the limits does not
+    move topics to and fro.
+    """
+
+    __slots__ = ("since_ns",)
+
+    def __init__(self) -> None:
+        self.since_ns: int | None = None
+
+    def look(self, now_ns: int, used: float, patience_ns: int) -> bool:
+        """True once that has lasted for patience_ns; then it begins anew.
+
+        used: share of the limits.
+        """
+        if used < CALM:
+            self.since_ns = None
+        elif used >= 1.0 and self.since_ns is None:
+            self.since_ns = now_ns
+        if self.since_ns is None or now_ns - self.since_ns < patience_ns:
+            return False
+        self.since_ns = None
+        return True
+
+
+def relief(topics: Sequence[Topic]) -> list[Topic]:
+    """The topics that leave a crowded socket: every second one, none when it has just one."""
+    return list(topics[1::2])
+
+
 def excludes(topic: Topic, others: Iterable[Topic]) -> bool:
     """Whether one of the others may not share a socket with the topic."""
     return topic.channel in ONE_FORM and any(

@@ -66,7 +66,10 @@ class Reconnected(StreamEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotated(StreamEvent):
-    """connection took over the topics of `old`, which was closed. took_ns: both were open."""
+    """connection took over the topics of `old`, which was closed.
+
+    Half of them, when `old` carried too much: then it lives on. took_ns: both carried them.
+    """
 
     old: str
     why: str

@@ -86,6 +86,7 @@ class Pool:
         # hear every topic, before and after everybody else, and keep none
         self._first: tuple[Listener, ...] = ()
         self._last: tuple[Listener, ...] = ()
+        self._holds: dict[OrderBook, asyncio.TimerHandle] = {}   # early frames wait in these
         self._stream_class = stream_class
         self._gate = asyncio.Semaphore(self.settings.connects_at_once)
         self._closing: set[asyncio.Task[None]] = set()
@@ -219,6 +220,9 @@ class Pool:
         self._is_closed = True
         await self.vitals.close()
         await self.repairer.close()
+        for timer in self._holds.values():
+            timer.cancel()
+        self._holds.clear()
         await asyncio.gather(*(connection.close() for connection in self.connections))
         while self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
@@ -313,6 +317,8 @@ class Pool:
 
     def _arbitrate(self, connection: Connection, topic: Topic) -> None:
         key = (topic.push, topic.symbol)
+        if topic.channel == "depth" and key not in self._arbiters:
+            self.books[topic.symbol].hold_early(int(self.settings.early_hold * 1e9))
         arbiter = self._arbiters.setdefault(key, Arbiter(topic.push))
         paths = self._paths.setdefault(key, {})
         if connection not in paths:
@@ -336,6 +342,30 @@ class Pool:
                 self._past_paths.gone(path, arbiter.counts(path))
                 last.reader.route(topic.symbol).arbitrate(topic.push, None)
             del self._arbiters[key], self._paths[key]
+            book = self.books.get(topic.symbol) if topic.channel == "depth" else None
+            if book is not None:
+                book.hold_early(0)
+                self._look_at_early(book)
+
+    def _look_at_early(self, book: OrderBook) -> None:
+        """Early frames that have waited long enough are a gap; else look again when they have."""
+        timer = self._holds.pop(book, None)
+        if timer is not None:
+            timer.cancel()
+        if not book.held_ns or self._is_closed:
+            return
+        now_ns, old = time.time_ns(), book.state
+        change = book.overdue(now_ns)
+        if change is Change.BUFFERED:
+            left_s = (book.held_ns + book.hold_ns - now_ns) / 1e9
+            self._holds[book] = asyncio.get_running_loop().call_later(
+                max(0.001, left_s), self._look_at_early, book)
+            return
+        reader = self.reader_of(book)
+        if reader is not None:
+            reader.settle(book, old, change)
+        elif change is Change.NEED_REPAIR:
+            book.suspend()                  # nobody carries it: the next socket starts it anew
 
     def lateness(self, topic: Topic) -> dict[str, PathCounts]:
         """Per socket that carries a topic: events it brought first, copies and how late they were.
@@ -527,8 +557,12 @@ class Pool:
                                   why=why, retry_ns=connection.retry_ns(topic)), listeners)
 
     def on_need(self, connection: Connection, book: OrderBook, change: Change) -> None:
-        """A book reported a gap or lost its footing."""
-        self.repairer.mend(book)
+        """A book reported a gap or lost its footing; BUFFERED: an early frame waits in it."""
+        if change is Change.BUFFERED:
+            if book not in self._holds:
+                self._look_at_early(book)
+        else:
+            self.repairer.mend(book)
 
     def on_state(self, connection: Connection, book: OrderBook, old: State, new: State) -> None:
         """Tell of gaps and of books that are LIVE again."""

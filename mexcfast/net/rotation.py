@@ -13,6 +13,7 @@ tried again later. When the old one is lost meanwhile, the new one takes over as
 
 Why: the venue closes sockets at 24 h (rotate), and a sick socket is left (drain). One at a time;
 others wait, and a drained one is not drained again for a while: the venue itself may be ill.
+A socket that has carried too much for a while (relieve) keeps half of its topics and lives on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from mexcfast.core.placement import relief
 from mexcfast.core.topics import Topic
 from mexcfast.net.connection import SECOND, Connection, TopicState
 
@@ -47,6 +49,13 @@ class _Move:
     phase: Phase
     begun_ns: int
     phase_ns: int
+    some: frozenset[Topic] | None = None     # only these topics move; None: all, and it is closed
+
+    @property
+    def moving(self) -> list[Topic]:
+        """What both sockets carry because of this."""
+        return [topic for topic in self.old.topics if topic in self.new.topics
+                and (self.some is None or topic in self.some)]
 
 
 class Rotator:
@@ -56,6 +65,7 @@ class Rotator:
         self._pool = pool
         self._move: _Move | None = None
         self._next_drain_ns = 0
+        self._next_relief_ns = 0
         self.done = 0
         self.given_up = 0
 
@@ -79,12 +89,21 @@ class Rotator:
             self._next_drain_ns = now_ns + int(self._pool.settings.rotation_timeout * SECOND)
             self._begin(connection, why, now_ns)
 
-    def _begin(self, old: Connection, why: str, now_ns: int) -> None:
+    def relieve(self, connection: Connection, why: str, now_ns: int) -> None:
+        """Move half of a crowded socket's topics to a new one; later when a move is under way."""
+        topics = relief(list(connection.topics))
+        if self._move is None and topics and now_ns >= self._next_relief_ns:
+            self._next_relief_ns = now_ns + int(self._pool.settings.crowded_after * SECOND)
+            self._begin(connection, why, now_ns, frozenset(topics))
+
+    def _begin(self, old: Connection, why: str, now_ns: int,
+               some: frozenset[Topic] | None = None) -> None:
         new = self._pool.open_connection()
         old.is_leaving = True
-        self._move = _Move(old, new, why, Phase.OPENING, now_ns, now_ns)
+        self._move = _Move(old, new, why, Phase.OPENING, now_ns, now_ns, some)
         for topic in list(old.topics):
-            self._pool.attach(new, topic)
+            if some is None or topic in some:
+                self._pool.attach(new, topic)
 
     def advance(self, now_ns: int) -> None:
         """One look at the rotation under way."""
@@ -113,6 +132,9 @@ class Rotator:
             for topic, state in move.new.topics.items())
 
     def _is_proven(self, move: _Move, topic: Topic, now_ns: int) -> bool:
+        book = self._pool.books.get(topic.symbol) if topic.channel == "depth" else None
+        if book is not None and book.held_ns:
+            return False                  # what it waits for may be under way on the old socket
         if self._pool.brought_the_same(topic, move.old, move.new):
             return True
         if now_ns - move.phase_ns < self._pool.settings.rotation_overlap * SECOND:
@@ -123,23 +145,25 @@ class Rotator:
     def _finish(self, move: _Move, now_ns: int) -> None:
         self._move = None
         move.phase = Phase.DONE
-        count = 0
-        for topic in list(move.old.topics):
-            if topic in move.new.topics:
-                self._pool.detach(move.old, topic)
-                count += 1
-        self._pool.drop_connection(move.old)
+        moving = move.moving
+        for topic in moving:
+            self._pool.detach(move.old, topic)
+        if move.some is None or not move.old.topics:
+            self._pool.drop_connection(move.old)
+        else:
+            move.old.is_leaving = False
         self.done += 1
-        self._pool.tell_rotated(move.old, move.new, move.why, count, now_ns - move.begun_ns)
+        self._pool.tell_rotated(move.old, move.new, move.why, len(moving),
+                                now_ns - move.begun_ns)
 
     def _give_up(self, move: _Move, now_ns: int) -> None:
         self._move = None
         self.given_up += 1
         move.old.is_leaving = False
-        move.old.rotate_at_ns = now_ns + self._patience_ns
-        for topic in list(move.new.topics):
-            if topic in move.old.topics:
-                self._pool.detach(move.new, topic)
+        if move.some is None:
+            move.old.rotate_at_ns = now_ns + self._patience_ns
+        for topic in move.moving:
+            self._pool.detach(move.new, topic)
         if move.new.topics:
             return                        # topics subscribed meanwhile live there: it stays
         self._pool.drop_connection(move.new)

@@ -32,8 +32,10 @@ class StreamSettings:
     late_pong: float = 5.0                 # three in a row later than this: the socket is drained
     lateness_limit: float = 2.0            # frames that much later than at best, for ten seconds
     redundancy: int = 1                    # sockets that carry each topic
+    early_hold: float = 0.1                # a frame waits this long for one on another socket
     frames_per_socket: float = 4_000.0     # a second; above it a socket takes no more topics
     bytes_per_socket: float = 8e6          # the same in bytes a second
+    crowded_after: float = 30.0            # above these for that long: half its topics move away
     rotate_after: float = 79_200.0         # 22 h; the venue closes at 24 h
     rotate_spread: float = 3_600.0         # up to this is taken off, at random for each socket
     rotation_overlap: float = 2.0          # both sockets carry quiet topics for this long

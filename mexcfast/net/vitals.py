@@ -10,8 +10,8 @@ A topic whose clock (core/liveness) runs out:
     in any case a ping leaves, so that a half-open socket is found within the pong deadline
     recovered: by its next frame, or as above
 
-A sick socket is handed to net/rotation, and so is one that is old enough. Nothing here looks at
-single frames: receipts are compared from one look to the next.
+A sick socket is handed to net/rotation, and so is one that is old enough or crowded. Nothing here
+looks at single frames: receipts are compared from one look to the next.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mexcfast.core.liveness import RHYTHMS, SilenceClock
+from mexcfast.core.placement import Crowding, Limits, Seat
 from mexcfast.core.topics import Topic
 from mexcfast.net.connection import SECOND, Connection, TopicState
 from mexcfast.net.repair import Answer
@@ -48,6 +49,7 @@ class _Patient:
 
     opened: int = 0
     pulses: dict[Topic, _Pulse] = field(default_factory=dict)
+    crowding: Crowding = field(default_factory=Crowding)
 
 
 class Vitals:
@@ -124,6 +126,18 @@ class Vitals:
             self._pool.rotator.drain(connection, why, now_ns)
         elif connection.rotate_at_ns is not None and now_ns >= connection.rotate_at_ns:
             self._pool.rotator.rotate(connection, now_ns)
+        else:
+            self._look_at_load(connection, patient, now_ns)
+
+    def _look_at_load(self, connection: Connection, patient: _Patient, now_ns: int) -> None:
+        load, settings = connection.load, self._pool.settings
+        limits = Limits(settings.topics_per_socket, settings.frames_per_socket,
+                        settings.bytes_per_socket)
+        used = limits.use(Seat(len(connection.topics), load.frames_per_s, load.bytes_per_s))
+        if patient.crowding.look(now_ns, used, int(settings.crowded_after * SECOND)):
+            self._pool.rotator.relieve(
+                connection, f"it carries {load.frames_per_s:.0f} frames and "
+                f"{load.bytes_per_s / 1e6:.1f} MB a second", now_ns)
 
     def _feel(self, connection: Connection, patient: _Patient, topic: Topic, now_ns: int) -> None:
         rhythm = RHYTHMS.get(topic.channel)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from mexcfast.core import topics as T
-from mexcfast.core.placement import Limits, Load, Seat, choose, excludes, is_final
+from mexcfast.core.placement import (
+    Crowding,
+    Limits,
+    Load,
+    Seat,
+    choose,
+    excludes,
+    is_final,
+    relief,
+)
 from mexcfast.core.startup import Startup, opening_s, seconds_left, snapshots_s
 
 S = 1_000_000_000
@@ -88,3 +97,24 @@ def test_time_for_sockets():
 def test_when_a_start_is_done():
     assert Startup(3, 2, 0, 0, 1, 0.0).is_done
     assert not Startup(3, 2, 1, 0, 0, 0.1).is_done
+
+
+def test_a_crowded_socket_is_one_that_stays_above_the_limits():
+    crowding = Crowding()
+    assert not crowding.look(0, 0.99, 10 * S), "below the limits it does not begin"
+    assert not crowding.look(1 * S, 1.0, 10 * S)
+    assert not crowding.look(5 * S, 0.8, 10 * S), "it has not ended"
+    assert not crowding.look(11 * S - 1, 2.0, 10 * S)
+    assert crowding.look(11 * S, 0.9, 10 * S)
+    assert not crowding.look(12 * S, 0.9, 10 * S), "told once; it must begin anew"
+    assert not crowding.look(40 * S, 0.9, 10 * S)
+    assert not crowding.look(41 * S, 1.5, 10 * S)
+    assert not crowding.look(45 * S, 0.79, 10 * S), "a burst has ended"
+    assert not crowding.look(52 * S, 1.5, 10 * S)
+    assert crowding.look(62 * S, 1.5, 10 * S)
+
+
+def test_half_of_the_topics_leave():
+    topics = [T.deals(f"S{n}_USDT") for n in range(5)]
+    assert relief(topics) == [topics[1], topics[3]]
+    assert relief(topics[:2]) == [topics[1]] and relief(topics[:1]) == relief([]) == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 
 import pytest
 
 from mexcfast.core import topics as T
 from mexcfast.core.depth import State
-from mexcfast.core.stream_events import Disconnected, Gap, Live, Refused, Repairing
+from mexcfast.core.stream_events import Disconnected, Gap, Live, Refused, Repairing, Rotated
 from mexcfast.errors import BookError, NetworkError, VenueError
 from mexcfast.net.connection import ConnectionState, StreamSettings, TopicState
 from mexcfast.net.pool import Pool
@@ -495,6 +496,145 @@ def test_topics_go_where_the_least_is_carried():
         assert len(pool.connections) == 3, "both carry as much as a socket may"
 
     play(script, silence_tick=3600.0)
+
+
+class FixedLoad:
+    """What a socket carries, as the test says."""
+
+    def __init__(self, frames_per_s):
+        self.frames_per_s, self.bytes_per_s = frames_per_s, 0.0
+
+    def measure(self, *_):
+        pass
+
+
+def test_half_the_topics_of_a_crowded_socket_move_and_it_lives_on():
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+        pool.watch(lambda event: (seen.append(event), watch.note()))
+        names = [f"S{number}_USDT" for number in range(5)]
+        for name in names:
+            pool.subscribe(me, T.deals(name))
+        one, = pool.connections
+        await watch.until(lambda: all(one.carries(T.deals(name)) for name in names))
+        one.load = FixedLoad(4001.0)
+        await watch.until(lambda: [e for e in seen if isinstance(e, Rotated)])
+        moved, = [event for event in seen if isinstance(event, Rotated)]
+        assert (moved.old, moved.connection, moved.topics) == ("public-1", "public-2", 2)
+        assert "4001 frames" in moved.why
+        one.load = FixedLoad(3999.0)                # between the two bounds: nothing more moves
+        two = pool.connections[1]
+        assert [[topic.symbol for topic in each.topics] for each in pool.connections] == [
+            names[::2], names[1::2]]
+        assert one.is_open and not one.is_leaving and pool.rotator.phase is None
+        await watch.until(lambda: len(venue.requests("unsub.deal", 1)) == 2)
+        assert {asked["param"]["symbol"] for asked in venue.requests("unsub.deal", 1)} == set(
+            names[1::2])
+        order = [(number, asked["method"], asked["param"]["symbol"]) for number, asked, _ in
+                 venue.seen if asked["method"].endswith("sub.deal")]
+        for name in names[1::2]:                    # made before it was broken
+            assert order.index((2, "sub.deal", name)) < order.index((1, "unsub.deal", name))
+        for number, name in ((0, names[0]), (1, names[1])):
+            await venue.push({**DEAL, "symbol": name}, number)
+            await watch.until(lambda name=name: me.events and me.events[-1].symbol == name)
+        looks = []
+        real = pool.vitals.look
+        pool.vitals.look = lambda now_ns: (real(now_ns), looks.append(1), watch.note())
+        await watch.until(lambda: len(looks) > 20)
+        assert len(pool.connections) == 2 and pool.rotator.done == 1
+        one.load, two.load = FixedLoad(9000.0), FixedLoad(0.0)
+        await watch.until(lambda: pool.rotator.done == 3, 20)
+        assert [topic.symbol for topic in one.topics] == [names[0]], "one topic cannot be halved"
+        assert [len(each.topics) for each in pool.connections] == [1, 2, 1, 1]
+        looks.clear()
+        await watch.until(lambda: len(looks) > 20)
+        assert pool.rotator.done == 3
+
+    play(script, silence_tick=0.01, crowded_after=0.05, rotation_overlap=0.02,
+         silence_scale=1000.0)
+
+
+def test_a_new_socket_that_cannot_be_had_leaves_everything_where_it_is():
+    async def script(venue, pool, me, watch, rest):
+        topics = [T.deals(f"S{number}_USDT") for number in range(4)]
+        for topic in topics:
+            pool.subscribe(me, topic)
+        one, = pool.connections
+        await watch.until(lambda: all(one.carries(topic) for topic in topics))
+        rotate_at = one.rotate_at_ns
+        real = pool.vitals.look
+        pool.vitals.look = lambda now_ns: (real(now_ns), watch.note())
+        pool.ws_url = "ws://127.0.0.1:1/edge"
+        one.load = FixedLoad(9000.0)
+        await watch.until(lambda: pool.rotator.given_up)
+        one.load = FixedLoad(0.0)
+        assert list(one.topics) == topics and not one.is_leaving and pool.connections[0] is one
+        assert one.rotate_at_ns == rotate_at
+
+    play(script, silence_tick=0.01, crowded_after=0.05, rotation_timeout=0.2,
+         handshake_timeout=0.1, silence_scale=1000.0)
+
+
+def pair(pool, me, topic=None):
+    pool.subscribe(me, topic or T.depth(BTC), redundancy=2)
+    return pool.books[BTC]
+
+
+async def both_live(venue, pool, watch, book):
+    await watch.until(lambda: len(venue.requests("sub.depth")) == 2)
+    await venue.push(depth(101, 101), 0)
+    await venue.push(depth(101, 101), 1)
+    await watch.until(lambda: book.is_live and book.version == 101 and book.stale)
+
+
+def test_an_early_frame_waits_for_the_other_socket():
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+        pool.watch(lambda event: (seen.append(event), watch.note()))
+        book = pair(pool, me)
+        await both_live(venue, pool, watch, book)
+        await venue.push(depth(103, 103), 1)
+        await venue.push(depth(104, 104), 1)
+        await venue.push(depth(102, 102), 0)
+        await watch.until(lambda: book.version == 104)
+        assert me.books[-1] == 104 and not [e for e in seen if isinstance(e, Gap)]
+        assert not pool._holds or book.held_ns == 0
+        assert [name for name, _ in rest.asked] == ["depth"]
+
+    play(script, early_hold=60.0)
+
+
+def test_an_early_frame_that_waited_long_enough_is_a_gap():
+    """No other frame comes: a timer tells it."""
+    async def script(venue, pool, me, watch, rest):
+        seen = []
+        pool.watch(lambda event: (seen.append(event), watch.note()))
+        book = pair(pool, me)
+        await both_live(venue, pool, watch, book)
+        await venue.push(depth(103, 103), 1)
+        await watch.until(lambda: book.is_live and book.version == 103)
+        gap, = [event for event in seen if isinstance(event, Gap)]
+        assert (gap.first, gap.last) == (102, 102) and book.gaps == book.repairs == 1
+        assert [name for name, _ in rest.asked] == ["depth", "depth_commits"]
+
+    play(script, early_hold=0.05, rest={"depth": [snapshot_text(100, [], [])],
+                                        "depth_commits": [commits_text([(102, [], [])])]})
+
+
+def test_when_the_second_socket_goes_what_waits_is_a_gap():
+    async def script(venue, pool, me, watch, rest):
+        book = pair(pool, me)
+        await both_live(venue, pool, watch, book)
+        assert book.hold_ns == 60 * 10**9
+        one, other = pool.connections
+        one.reader.feed_bytes(depth(103, 103).encode(), time.time_ns())
+        assert book.held_ns and book.is_live
+        pool.detach(other, T.depth(BTC))
+        assert book.hold_ns == 0 and book.state is State.REPAIRING
+        await watch.until(lambda: book.is_live and book.version == 103)
+
+    play(script, early_hold=60.0, rest={"depth": [snapshot_text(100, [], [])],
+                                        "depth_commits": [commits_text([(102, [], [])])]})
 
 
 def test_requests_that_were_not_sent_are_not_undone():
