@@ -281,13 +281,15 @@ class Arrivals:
     """When requests came, by budget: no window may hold more than its number.
 
     Times are the exchange's own monotonic clock at arrival. A stall of either process, as long as
-    the margin the client keeps, bunches what was sent apart; such a window is excused, and counted.
+    the margin the client keeps, bunches what was sent apart; such a window is excused, and counted,
+    unless it holds more than could be sent in the window and the stalls together.
     """
 
     def __init__(self, margin_ns: int) -> None:
         self.margin_ns = margin_ns
         self.windows: dict[str, deque[int]] = {}
-        self.over: list[tuple[str, int, int, int]] = []     # path, first, last, how many
+        # path, first, last, how many, how many are allowed, in how long
+        self.over: list[tuple[str, int, int, int, int, int]] = []
         self.total: Counter[str] = Counter()
 
     def came(self, path: str, now_ns: int, count: int, window_ns: int) -> None:
@@ -298,7 +300,7 @@ class Arrivals:
         while now_ns - window[0] >= window_ns:
             window.popleft()
         if len(window) > count:
-            self.over.append((path, window[0], now_ns, len(window)))
+            self.over.append((path, window[0], now_ns, len(window), count, window_ns))
 
     def exceeded(self, lags: list[tuple[int, int]]) -> tuple[list[str], int]:
         """What cannot be excused, in words, and how many were excused.
@@ -306,10 +308,11 @@ class Arrivals:
         lags: (end, length) of the stalls of both processes.
         """
         found, excused = [], 0
-        for path, first, last, number in self.over:
+        for path, first, last, number, count, window_ns in self.over:
             stalled = sum(length for end, length in lags
                           if end - length <= last and end >= first - length)
-            if stalled >= self.margin_ns // 2:
+            bunched = count * (2 + stalled // window_ns)        # each begun window whole
+            if stalled >= self.margin_ns // 2 and number <= bunched:
                 excused += 1
             else:
                 found.append(f"BUDGET: {number} of {path} within {(last - first) / 1e6:.1f} ms, "

@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ BOT = Path(__file__).with_name("watched_bot.py")
 EVERY = {"limit": 1, "plan": 1, "stop": 1, "trailing": 1}
 
 
+STARTED: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left() -> Iterator[None]:
+    """Bots that a failed test has left; their watchdogs end by themselves."""
+    yield
+    for child in STARTED:
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+    STARTED.clear()
+
+
 def on_exchange(story: Callable[[Exchange], Awaitable[None]]) -> None:
     async def told() -> None:
         async with (asyncio.timeout(120),
@@ -50,6 +65,7 @@ async def start_bot(venue: Exchange, folder: Path, end: str, silence_ms: int = 2
         stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
              "MEXC_API_KEY": venue.access_key, "MEXC_API_SECRET": venue.secret, **env})
+    STARTED.append(child)
     line = await child.stdout.readline()
     if line.strip() != b"here":
         raise AssertionError((await child.stderr.read()).decode())
@@ -111,10 +127,10 @@ def test_kill_9_leaves_no_open_order_of_any_kind(tmp_path):
 
 def test_a_bot_that_hangs_is_noticed_and_fences_itself(tmp_path):
     async def story(venue: Exchange) -> None:
-        child = await start_bot(venue, tmp_path, "freeze", silence_ms=2_000)
+        child = await start_bot(venue, tmp_path, "freeze", silence_ms=4_000)
         await until(lambda: is_empty(venue))
         # A watchdog that was itself kept waiting trips early: the bot's own count must be over too.
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(4.5)
         child.stdin.write(b"go on\n")
         said = (await child.stdout.readline()).strip()
         assert said == b"KillSwitchTripped", (await child.stderr.read()).decode()
