@@ -72,6 +72,7 @@ from mexcfast.net.clock import Clock
 from mexcfast.net.lane import LaneConnection, NotSent
 from mexcfast.net.lanes import Lanes, fits
 from mexcfast.net.slots import Queued, Slots
+from mexcfast.net.tasks import end
 from mexcfast.types import Accepted, Outcome, Rejected, Unknown
 
 log = logging.getLogger("mexcfast.net")
@@ -243,10 +244,8 @@ class Executor:
     async def close(self) -> None:
         """Close the connections; what still waits for a slot ends with ConnectFailed."""
         self.drop_queue()
-        warming = self._warming
-        if warming is not None:
-            warming.cancel()
-            await asyncio.wait([warming])
+        if self._warming is not None:
+            await end(self._warming)
         if self._lanes is not None:
             await self._lanes.close()
             self._lanes = None
