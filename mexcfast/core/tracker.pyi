@@ -19,16 +19,25 @@ def order_age(order: Order) -> tuple[bool, Decimal, int, int, int, int]: ...
 
 class TrackedOrder:
     client_order_id: str | None
+    """Ours; None for an order of another program."""
     order_id: int | None
+    """The venue's; None until it is known."""
     outcome: Outcome | None
+    """What REST said of placing it; None before."""
     report: Order | None
+    """The newest state the venue has shown; None before."""
     ts_sent_ms: int | None
+    """The request time that was signed; None while it waits for a slot."""
     replaces: int | None
+    """The order id this one took the place of, by an amend."""
     replaced_by: int | None
+    """The order id that took its place, by an amend."""
     waiting: list[Any] | None
+    """What LiveOrder keeps of those who wait for it; None: nobody."""
     def __init__(self, client_order_id: str | None = None, order_id: int | None = None) -> None: ...
     @property
-    def phase(self) -> Phase: ...
+    def phase(self) -> Phase:
+        """Where it stands."""
     @property
     def is_ours(self) -> bool: ...
     @property
