@@ -491,6 +491,7 @@ class Faults:
     ) -> None:
         _positive("count", count)
         _duration(seconds)
+        _bare(channel)
         self._known(symbol)
         self.frames.append(Rule(kind, channel, symbol, count, seconds))
 
@@ -504,6 +505,14 @@ class Faults:
     def _known(self, symbol: str | None) -> None:
         if symbol is not None and symbol not in self._symbols:
             raise ValueError(f"symbol {symbol!r} is not traded here")
+
+
+def _bare(channel: str) -> None:
+    """ValueError for a name that no frame has here, which would wait in silence for ever."""
+    first = channel.split(".", 1)[0]
+    if first in ("push", "sub", "rs", "personal"):
+        raise ValueError(f"channel {channel!r}: allowed: the name behind push. or push.personal., "
+                         f"such as {channel.split('.')[-1]!r}")
 
 
 def _fits(rule: Rule, path: str) -> bool:

@@ -160,6 +160,8 @@ def test_faults_refuse_nonsense() -> None:
         for bad in (
             lambda: venue.faults.drop(symbol="NOPE_USDT"),
             lambda: venue.faults.drop(count=0),
+            lambda: venue.faults.drop("personal.order"),
+            lambda: venue.faults.delay("push.depth", seconds=1),
             lambda: venue.faults.http_status("x", 200),
             lambda: venue.faults.start_script(1, kinds=("explode",)),
             lambda: venue.faults.start_script(1, every=0),
