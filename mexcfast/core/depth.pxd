@@ -57,7 +57,7 @@ cdef class OrderBook(Book):
     cdef Change apply_message(self, Message m, int64_t ts_recv_ns) except? NEED_SNAPSHOT
 
     # Nobody will bring what an early frame waits for: the gap is told.
-    cdef Change give_up(self) except? NEED_SNAPSHOT
+    cdef Change give_up(self) noexcept
 
     cdef Message _message(self)
     cdef bint _may_wait(self, int64_t ts_recv_ns) noexcept nogil

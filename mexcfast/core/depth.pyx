@@ -326,7 +326,7 @@ cdef class OrderBook(Book):
             return True
         return self.n_pending <= MAX_HELD and ts_recv_ns - self.held_ns < self.hold_ns
 
-    cdef Change give_up(self) except? NEED_SNAPSHOT:
+    cdef Change give_up(self) noexcept:
         self.held_ns = 0
         self.gaps += 1
         self.state = REPAIRING
