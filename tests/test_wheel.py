@@ -71,7 +71,9 @@ def run(*command: str, cwd: Path, paths: tuple[Path, ...] = ()) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from a copy of the tree."""
+    """The one that MEXCFAST_WHEEL names (tests/run), or built from a copy of the tree."""
+    if built := os.environ.get("MEXCFAST_WHEEL"):
+        return Path(built)
     tree = tmp_path_factory.mktemp("tree")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
