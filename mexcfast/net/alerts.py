@@ -26,6 +26,7 @@ from yarl import URL
 
 from mexcfast.core.throttle import Window, backoff_ms
 from mexcfast.errors import ConfigError
+from mexcfast.net.sockets import connector
 
 log = logging.getLogger("mexcfast.alerts")
 
@@ -119,7 +120,8 @@ class Webhook:
                 self.dropped += 1
 
     async def _run(self) -> None:
-        async with aiohttp.ClientSession(timeout=self._timeout) as session:
+        async with aiohttp.ClientSession(connector=connector(),
+                                         timeout=self._timeout) as session:
             while self._queue:
                 wait_ns = self._window.take(time.monotonic_ns())
                 if wait_ns > 0:

@@ -329,8 +329,9 @@ class Connection:
             wait_ns = self._window.take(time.monotonic_ns())
             if wait_ns:
                 return wait_ns
+            if self._stream is None:        # lost since the sender was woken
+                raise ConnectionError
             frame, method, topic, tries = self._to_send.popleft()
-            assert self._stream is not None
             self._stream.send(frame)
             if topic is not None and method.startswith("sub."):
                 self._requested.add(topic)

@@ -72,6 +72,7 @@ from mexcfast.net.clock import Clock
 from mexcfast.net.lane import LaneConnection, NotSent
 from mexcfast.net.lanes import Lanes, fits
 from mexcfast.net.slots import Queued, Slots
+from mexcfast.net.sockets import connector
 from mexcfast.net.tasks import end
 from mexcfast.types import Accepted, Outcome, Rejected, Unknown
 
@@ -182,7 +183,7 @@ class Executor:
         if self._session is None:
             settings = self.endpoint
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(keepalive_timeout=settings.keepalive_ms / 1000),
+                connector=connector(keepalive_timeout=settings.keepalive_ms / 1000),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
                 timeout=aiohttp.ClientTimeout(total=settings.timeout_ms / 1000,
