@@ -115,7 +115,7 @@ def test_an_exporters_thread_reads_in_the_loops() -> None:
                 each if each is not row else type(row)(row.name, row.kind, row.help, watched,
                                                        row.labels) for each in TABLE))
             key = ("mexcfast_books", frozenset({("state", "live")}))
-            await until(lambda: any(batch.get(key) == 1 for batch in kept.batches))
+            await until(lambda: threads and any(batch.get(key) == 1 for batch in kept.batches))
         await asyncio.to_thread(provider.shutdown)
         assert threads == {threading.get_ident()} and threading.get_ident() not in kept.threads
 
