@@ -1,6 +1,6 @@
 """What metrics cost, switched off and switched on: a frame, an order, a scrape.
 
-    python bench/metrics.py [--instructions] [--calls N]
+    python bench/metrics_cost.py [--instructions] [--calls N]
 
 A frame goes from its bytes through a book to a listener; on: past metrics' two listeners as well.
 An order goes through Orders.send over an executor that accepts at once, so that nothing but our own
