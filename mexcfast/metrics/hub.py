@@ -20,6 +20,7 @@ from mexcfast.metrics.server import MetricsServer, check_host
 from mexcfast.metrics.sources import Sources
 from mexcfast.metrics.table import Reader
 from mexcfast.metrics.taps import Taps
+from mexcfast.net.tasks import end
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -150,8 +151,7 @@ class Metrics:
         server, self._server = self._server, None
         self.address = None
         if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
         if server is not None:
             await server.close()
 

@@ -57,6 +57,7 @@ from mexcfast.net.reconcile import AccountSettings, Reconciler
 from mexcfast.net.resolver import Case, Resolver, in_doubt
 from mexcfast.net.slots import Queued
 from mexcfast.net.surface import serves
+from mexcfast.net.tasks import end
 from mexcfast.types import (
     Accepted,
     Contract,
@@ -204,8 +205,7 @@ class Orders(OrderMemory):
         await self.resolver.close()
         if self._clock_task is not None:
             task, self._clock_task = self._clock_task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
         await self.reconciler.close()
         self._executor.drop_queue()
         await self._canceller.close()
