@@ -1,15 +1,20 @@
-"""Hypothesis for the whole suite: seeded, no clock, no files left behind; a list of what failed; a
-loud word about frameworks that are missing: their tests are skipped, and nothing was proven."""
+"""Hypothesis for the whole suite: seeded, no clock, no files left behind; a list of what failed;
+where a test stands that is stuck; a loud word about frameworks that are missing: their tests are
+skipped, and nothing was proven."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import stuck
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 settings.register_profile(
     "mexcfast", derandomize=True, deadline=None, database=None, max_examples=100,
@@ -24,6 +29,16 @@ def _list_failed(terminalreporter: Any) -> None:
         failed = [report.nodeid for what in ("failed", "error")
                   for report in terminalreporter.stats.get(what, ())]
         Path(target).write_text("".join(f"{test}\n" for test in dict.fromkeys(failed)))
+
+
+def pytest_configure() -> None:
+    stuck.configure()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with stuck.told(item.nodeid):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
