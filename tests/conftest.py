@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import stuck
 from hypothesis import HealthCheck, settings
+
+import stuck
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Where a test stands that does not come to its end: stacks of threads and tasks, past all capture."""
+"""Where a test stands that does not come to its end: threads and tasks, past all capture."""
 
 from __future__ import annotations
 

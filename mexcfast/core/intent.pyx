@@ -14,7 +14,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from mexcfast.core.depth cimport LIVE, OrderBook
-from mexcfast.core.steps cimport digits_of, plain_on_step, read_step
+from mexcfast.core.steps cimport digits_of, plain_on_step, read_plain, read_step
 
 import json
 import re
@@ -39,6 +39,7 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object)
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    bint PyLong_CheckExact(object)
 
 ABI = INTENT_ABI
 
@@ -57,6 +58,8 @@ cdef object _both_margins = MarginSupport.BOTH
 cdef enum:
     OPEN_LONG_ = 1
     OPEN_SHORT_ = 3
+
+cdef frozenset MARKET_TYPES = frozenset([int(OrderType.MARKET), int(OrderType.MARKET_TO_LIMIT)])
 
 
 # -- numbers -------------------------------------------------------------------------------------
@@ -116,12 +119,43 @@ cdef class _Terms:
     cdef str head                   # the body up to its price
     cdef int64_t tick, lot          # steps as mantissa and decimals; 0: only Decimal knows them
     cdef int tick_scale, lot_scale
+    cdef int64_t least, most        # quantity of a limit order, with lot's decimals; least 0: as lot
+    cdef int64_t lowest, highest    # leverage
+    cdef bint is_open               # enabled, to keys as well, for both margins
 
     def __init__(self, contract):
         self.contract = contract
         self.head = '{"symbol":' + json_text("symbol", contract.symbol)
         read_step(plain_text(contract.tick_size), &self.tick, &self.tick_scale)
         read_step(plain_text(contract.lot_size), &self.lot, &self.lot_scale)
+        most = contract.max_limit_quantity
+        self.least = self.in_lots(contract.min_quantity)
+        self.most = self.in_lots(contract.max_quantity if most is None else most)
+        self.lowest, self.highest = contract.min_leverage, contract.max_leverage
+        self.is_open = (contract.api_allowed and contract.state == ContractState.ENABLED
+                        and contract.margin_support == MarginSupport.BOTH)
+
+    cdef int64_t in_lots(self, object quantity) except? -1:
+        """A limit with as many decimals as the lot has; 0 when it has more, or is too large."""
+        scaled = quantity.scaleb(self.lot_scale, _exact)
+        whole = int(scaled)
+        return whole if whole == scaled and 0 < whole < 10**17 else 0
+
+    cdef bint has_room(self, str quantity) except -1:
+        """Whether a plain quantity on the lot is surely within a limit order's limits."""
+        cdef const char* text
+        cdef Py_ssize_t size = 0
+        cdef int64_t number = 0
+        cdef int scale = 0
+        if not self.least or not self.most:
+            return False
+        text = PyUnicode_AsUTF8AndSize(quantity, &size)
+        if not read_plain(text, size, &number, &scale):
+            return False
+        while scale < self.lot_scale and number <= self.most:
+            number *= 10                    # below 10**18: most is below 10**17
+            scale += 1
+        return scale == self.lot_scale and self.least <= number <= self.most
 
 
 cdef dict known_terms = {}          # id(contract) -> _Terms, which keeps the contract alive
@@ -216,7 +250,7 @@ cdef class ClientOrderIds:
         mint_client_order_id(prefix, session, counter)
         self._head = f"{prefix}-{base36(session)}-"
 
-    def mint(self):
+    cpdef str mint(self):
         """The next id."""
         self.counter += 1
         if self.counter >= 2**48:
@@ -307,43 +341,11 @@ cdef class OrderIntent:
                  stop_loss_price=None, take_profit_price=None, loss_trend=None,
                  profit_trend=None, price_protect=None, market_ceiling=None, flash_close=None,
                  best_price=None, self_trade=None, index_price=None):
-        cdef _Terms terms = terms_of(contract)
-        cdef str price_text, quantity_text
-        self.contract = contract
-        self.side = as_enum("side", Side, side)
-        self.type = as_enum("type", OrderType, type)
-        self.open_type = as_enum("open_type", OpenType, open_type)
-        cdef int side_number = self.side, type_number = self.type, open_number = self.open_type
-        self.opens = side_number == OPEN_LONG_ or side_number == OPEN_SHORT_
-        self.client_order_id = check_client_order_id(client_order_id)
-        self.reduce_only = bool(reduce_only)
         mode = None if position_mode is None else as_enum("position_mode", PositionMode,
                                                           position_mode)
         best = None if best_price is None else as_enum("best_price", BestPrice, best_price)
-        self.check_contract(mode)
-        self.check_leverage(leverage)
-        digits = digits_of(quantity)
-        quantity_text = plain_on_step(digits, terms.lot, terms.lot_scale)
-        if quantity_text is None:
-            self.quantity = check_quantity(contract, self.type, quantity)
-            quantity_text = plain_text(self.quantity)
-        else:
-            self.quantity = quantity if isinstance(quantity, Decimal) else Decimal(digits)
-            check_range(contract, self.type, self.quantity, quantity)
-        digits = digits_of(price)
-        price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
-        if price_text is None:
-            self.price = self.checked_price(price, best, index_price)
-            price_text = "" if self.price is None else ',"price":' + plain_text(self.price)
-        else:
-            self.price = price if isinstance(price, Decimal) else Decimal(digits)
-            if index_price is not None:
-                self.check_index(self.price, index_price)
-            price_text = ',"price":' + price_text
-        leverage_text = "" if self.leverage is None else f',"leverage":{self.leverage}'
-        body = (f'{terms.head}{price_text},"vol":{quantity_text}{leverage_text},'
-                f'"side":{side_number},"type":{type_number},"openType":{open_number},'
-                f'"externalOid":"{self.client_order_id}"')
+        cdef str body = self.begin(contract, side, quantity, price, type, open_type, leverage,
+                                   client_order_id, bool(reduce_only), mode, best, index_price)
         if (position_id is None and stop_loss_price is None and take_profit_price is None
                 and loss_trend is None and profit_trend is None and best is None
                 and self_trade is None and mode is None and price_protect is None
@@ -390,6 +392,51 @@ cdef class OrderIntent:
     def __repr__(self):
         return (f"OrderIntent({self.contract.symbol} {self.side.name} {self.type.name} "
                 f"{plain_text(self.quantity)} at {self.price} as {self.client_order_id})")
+
+    cdef str begin(self, object contract, object side, object quantity, object price, object type,
+                   object open_type, object leverage, object client_order_id, bint reduce_only,
+                   object mode, object best, object index_price):
+        """Check what every order has; the body so far, not closed yet."""
+        cdef _Terms terms = terms_of(contract)
+        cdef str price_text, quantity_text, digits
+        cdef int side_number, type_number, open_number
+        self.contract = contract
+        self.side = as_enum("side", Side, side)
+        self.type = as_enum("type", OrderType, type)
+        self.open_type = as_enum("open_type", OpenType, open_type)
+        side_number, type_number, open_number = self.side, self.type, self.open_type
+        self.opens = side_number == OPEN_LONG_ or side_number == OPEN_SHORT_
+        self.client_order_id = check_client_order_id(client_order_id)
+        self.reduce_only = reduce_only
+        if not terms.is_open or reduce_only:
+            self.check_contract(mode)
+        if PyLong_CheckExact(leverage) and terms.lowest <= leverage <= terms.highest:
+            self.leverage = leverage
+        else:
+            self.check_leverage(leverage)
+        digits = digits_of(quantity)
+        quantity_text = plain_on_step(digits, terms.lot, terms.lot_scale)
+        if quantity_text is None:
+            self.quantity = check_quantity(contract, self.type, quantity)
+            quantity_text = plain_text(self.quantity)
+        else:
+            self.quantity = quantity if isinstance(quantity, Decimal) else Decimal(digits)
+            if type_number in MARKET_TYPES or not terms.has_room(quantity_text):
+                check_range(contract, self.type, self.quantity, quantity)
+        digits = digits_of(price)
+        price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
+        if price_text is None:
+            self.price = self.checked_price(price, best, index_price)
+            price_text = "" if self.price is None else ',"price":' + plain_text(self.price)
+        else:
+            self.price = price if isinstance(price, Decimal) else Decimal(digits)
+            if index_price is not None:
+                self.check_index(self.price, index_price)
+            price_text = ',"price":' + price_text
+        leverage_text = "" if self.leverage is None else f',"leverage":{self.leverage}'
+        return (f'{terms.head}{price_text},"vol":{quantity_text}{leverage_text},'
+                f'"side":{side_number},"type":{type_number},"openType":{open_number},'
+                f'"externalOid":"{self.client_order_id}"')
 
     cdef int check_contract(self, object mode) except -1:
         contract = self.contract
@@ -438,6 +485,15 @@ cdef class OrderIntent:
         if self.type not in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT):
             check_band(self.contract, self.side, price, index_price)
         return 0
+
+
+cdef OrderIntent plain_order(object contract, object side, object quantity, object price,
+                             object type, object open_type, object leverage, str client_order_id):
+    """OrderIntent(...) for C, of an order without further wishes."""
+    cdef OrderIntent intent = OrderIntent.__new__(OrderIntent)
+    intent.body = (intent.begin(contract, side, quantity, price, type, open_type, leverage,
+                                client_order_id, False, None, None, None) + "}").encode("utf-8")
+    return intent
 
 
 cdef int check_range(object contract, object type, object quantity, object value) except -1:

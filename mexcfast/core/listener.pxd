@@ -14,7 +14,7 @@ from mexcfast.core.events cimport Event
 from mexcfast.core.frame cimport Message
 
 cdef enum:
-    ABI = 9
+    ABI = 10
 
 # Call once in a module that cimports mexcfast: refuses to run against other vtables.
 cdef inline int check_abi() except -1:

@@ -105,28 +105,6 @@ cdef class TrackedOrder:
     Quantities in contracts, prices in quote currency, all exact Decimals.
     """
 
-    cdef public object client_order_id
-    cdef public object order_id         # the venue's; None until it is known
-    cdef readonly object phase          # Phase
-    cdef public object outcome          # what REST said of placing it
-    cdef public object report           # the newest state the venue has shown
-    cdef public object ts_sent_ms       # the request time that was signed
-    cdef public object replaces         # order id this one took the place of, by an amend
-    cdef public object replaced_by
-    cdef public object waiting          # what a shell keeps of those who wait for it; None: nobody
-    cdef bint _is_ours
-    cdef int _room
-    cdef int _phase                     # phase as a number
-    cdef object _symbol
-    cdef object _side
-    cdef object _type
-    cdef object _quantity
-    cdef object _price
-    cdef dict _fills                    # fill id -> Fill; None: none
-    cdef object _filled
-    cdef object _fill_value
-    cdef dict _fees                     # currency -> Decimal; None: none
-
     def __init__(self, client_order_id=None, order_id=None):
         self.client_order_id = client_order_id
         self.order_id = order_id
@@ -304,19 +282,6 @@ cdef class Tracker:
     factory: the class of the orders, for shells that add waiting.
     """
 
-    cdef public object conflicts        # refusals by REST that the venue's stream contradicted
-    cdef public object duplicates       # reports and fills that told nothing new
-    cdef object _recognise
-    cdef object _on_change
-    cdef object _kept
-    cdef object _factory
-    cdef dict _by_client
-    cdef dict _by_order
-    # Ordered sets; _open: own and not final; _done: own and final
-    cdef dict _open
-    cdef dict _done
-    cdef dict _foreign
-
     def __init__(self, is_ours=_nobody, on_change=_silent, *, kept=10_000, factory=TrackedOrder):
         self.conflicts = 0
         self.duplicates = 0
@@ -334,7 +299,7 @@ cdef class Tracker:
         """Own orders, open and finished."""
         return iter([*self._open, *self._done])
 
-    def find(self, order):
+    cpdef TrackedOrder find(self, object order):
         """An order by venue id (int) or client order id (str), foreign ones included."""
         if isinstance(order, str):
             return self._by_client.get(order)
@@ -352,7 +317,8 @@ cdef class Tracker:
 
     # -- news ------------------------------------------------------------------------------------
 
-    def expect(self, client_order_id, symbol, side, quantity, price=None, type=OrderType.LIMIT):
+    cpdef TrackedOrder expect(self, object client_order_id, object symbol, object side,
+                              object quantity, object price=None, object type=OrderType.LIMIT):
         """Register an order before its first byte is sent."""
         cdef TrackedOrder order = self._by_client.get(client_order_id)
         if order is None:
@@ -361,7 +327,7 @@ cdef class Tracker:
         self.settle(order, True)
         return order
 
-    def outcome(self, outcome):
+    cpdef TrackedOrder outcome(self, object outcome):
         """What REST, or the resolver, said of placing an order; None when it names no order."""
         cdef bint is_accepted = isinstance(outcome, Accepted), changed
         cdef TrackedOrder order = self.named(outcome.client_order_id,
@@ -433,8 +399,10 @@ cdef class Tracker:
         self.settle(order, True)
         return order
 
-    def forget(self, TrackedOrder order not None):
+    cpdef object forget(self, TrackedOrder order):
         """Drop an order that was never sent, as if it had not been registered."""
+        if order is None:
+            raise TypeError("order is None; allowed: an order of this tracker")
         self.drop(order)
 
     # -- names -----------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-from mexcfast.core.throttle import Window, backoff_ms
+from mexcfast.core.throttle import backoff_ms
+from mexcfast.core.window import Window
 from mexcfast.errors import ConfigError
 from mexcfast.net.sockets import connector
 

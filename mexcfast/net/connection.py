@@ -38,8 +38,9 @@ from mexcfast.core.liveness import SocketHealth
 from mexcfast.core.placement import Load, is_final
 from mexcfast.core.reader import TAGS, Reader
 from mexcfast.core.tap import Kind
-from mexcfast.core.throttle import Window, backoff_ms
+from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.topics import BARE_LOGIN, PING, Topic
+from mexcfast.core.window import Window
 from mexcfast.errors import AuthenticationError, MexcfastError
 from mexcfast.net.sockets import tune
 from mexcfast.net.stream_settings import StreamSettings as StreamSettings

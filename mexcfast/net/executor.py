@@ -15,6 +15,7 @@ again; the edge firewall's 403 closes reads, or what adds risk, for minutes; 602
 an inner fault of the venue or of the network; writes never.
 A cancelled task cannot know whether its write left: net/orders keeps such orders on its list.
 
+An order that need not wait leaves by launch() (net/launch), without a task of its own.
 Order entry leaves over net/lanes unless it is told otherwise: the same bytes, written and read with
 less in between. Everything else, and order entry when the lane is off or full, leaves over aiohttp.
 """
@@ -50,7 +51,8 @@ from mexcfast.core.rest import (
 )
 from mexcfast.core.rest import read_answer as parse_answer
 from mexcfast.core.sign import Signer
-from mexcfast.core.throttle import Lane, Penalties, Window, backoff_ms
+from mexcfast.core.throttle import Lane, Penalties, backoff_ms
+from mexcfast.core.window import Window
 from mexcfast.errors import (
     BadAnswer,
     BudgetSpent,
@@ -71,6 +73,7 @@ from mexcfast.errors import (
 from mexcfast.net.clock import Clock
 from mexcfast.net.lane import LaneConnection, NotSent
 from mexcfast.net.lanes import Lanes, fits
+from mexcfast.net.launch import Launcher
 from mexcfast.net.slots import Queued, Slots
 from mexcfast.net.sockets import connector
 from mexcfast.net.tasks import end
@@ -81,44 +84,15 @@ log = logging.getLogger("mexcfast.net")
 MS = 1_000_000
 
 RISK_ADDING = (Lane.AMEND, Lane.OPEN)
-CANCEL = Lane.CANCEL        # an enum's own look-up is slow
 #: penalty -> (first pause, longest pause) in ms (protocol.md 4, 17: 6026)
 PAUSES = {"rate": (0, 60_000), "edge": (120_000, 900_000), "opening": (60_000, 900_000)}
-
-
-class Flight:
-    """A write that has left by launch(), until its answer is there.
-
-    answered: of (status, body), or a NetworkError. doubt, resyncs: what the executor remembers.
-    """
-
-    __slots__ = ("_connection", "about", "answered", "began_ns", "doubt", "resyncs", "route",
-                 "ts_sent_ms")
-
-    def __init__(self, route: Route, about: Subject, answered: asyncio.Future[tuple[int, bytes]],
-                 connection: LaneConnection | None, began_ns: int, ts_sent_ms: int, doubt: int,
-                 resyncs: int) -> None:
-        self.began_ns = began_ns        # monotonic; when launch() was called
-        self.route = route
-        self.about = about
-        self.answered = answered
-        self.ts_sent_ms = ts_sent_ms
-        self.doubt = doubt
-        self.resyncs = resyncs
-        self._connection = connection
-
-    def drop(self) -> None:
-        """Nobody waits for the answer any more: its connection can carry nothing else."""
-        if self._connection is not None:
-            self._connection.drop()
-        self.answered.cancel()
 
 
 WARMING_S = 0.5
 SMALLEST_BOOK = 512     # bytes; a shorter body may be a refusal and is read as one
 
 
-class Executor:
+class Executor(Launcher):
     """Sends requests of core/rest's table to one endpoint.
 
     signer: needed for private routes. clock: shared with whoever else needs the venue's time.
@@ -147,21 +121,19 @@ class Executor:
         #: told of every pause the venue forces on us: (what, until in wall-clock ms)
         self.on_penalty: Callable[[str, int], None] | None = None
         #: asked before a write is queued and again before it leaves: why it must not, or None
-        self.guard: Callable[[Route, Lane], MexcfastError | None] | None = None
+        self.guard = None
         #: told of every answer of a private route: the error, or None when it could be read
-        self.on_answer: Callable[[Route, MexcfastError | None], None] | None = None
+        self.on_answer = None
         #: told of every write: name, request, signed time, status (None: no answer), answer, error
-        self.on_write: Callable[[str, Request, int | None, int | None, bytes, str], None] | None
         self.on_write = None
         self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self._uses_lane = lane == "auto" and signer is not None and fits(endpoint)
-        self._lanes: Lanes | None = None
+        self._lanes = None
         self._forms: dict[str, RequestForm] = {}
         self._budgets: dict[str, Slots] = {}
         #: what may still be taken by the venue: number -> its expiry in venue time
-        self._doubts: dict[int, int] = {}
-        self._sent = 0
+        self._doubts = {}
         self._resync_due = False
         self._resyncs = 0
         self._resyncing = asyncio.Lock()
@@ -210,7 +182,7 @@ class Executor:
     @property
     def lane_idle(self) -> int | None:
         """Warm connections that could take an order now; None without a lane."""
-        return None if self._lanes is None else self._lanes.idle
+        return None if self._lanes is None else len(self._lanes.idle)
 
     def warm_reads(self) -> None:
         """Open a connection for reads in the background, by a ping; unless one is there.
@@ -520,61 +492,6 @@ class Executor:
             self._mistimed(resyncs)
         return outcome
 
-    def launch(self, name: str, body: bytes, about: Subject, *, lane: Lane | None = None,
-               on_send: Callable[[int | None], None] | None = None) -> Flight | None:
-        """execute() without waiting for anything: the request leaves during this call.
-
-        None, with nothing done, when something stands in the way: no slot or no idle connection,
-        a refusal by the guard, a ping that is due, somebody who records what is sent. execute()
-        is for all of that. The flight's outcome is landed(flight), once its answer is there.
-        on_send: as in execute(); what it raises is raised here, and nothing is sent.
-        """
-        began_ns, lanes, route = self.clock.monotonic_ns(), self._lanes, find(name)
-        if (lanes is None or name not in ORDER_ENTRY or self._resync_due
-                or self.on_write is not None):
-            return None
-        place = route.lane if lane is None else lane
-        if self.guard is not None and self.guard(route, place) is not None:
-            return None
-        connection = lanes.take_now()
-        if connection is None:
-            return None
-        try:
-            if self._budget(route).take_now(place) > 0:
-                lanes.give_back(connection)
-                return None
-            now_ms = self.clock.venue_ms()
-            request = self._form(route).build(now_ms, body)
-            if on_send is not None:
-                on_send(now_ms)
-        except BaseException:
-            lanes.give_back(connection)
-            raise
-        doubt = self._doubt(place, now_ms)
-        try:
-            answered = connection.send(request)
-        except NotSent:
-            return Flight(route, about, asyncio.get_running_loop().create_task(
-                self._elsewhere(lanes, request)), None, began_ns, now_ms, doubt,
-                self._resyncs)
-        return Flight(route, about, answered, connection, began_ns, now_ms, doubt,
-                      self._resyncs)
-
-    def landed(self, flight: Flight) -> Outcome:
-        """The outcome of a flight whose answer is there; once."""
-        about = flight.about
-        try:
-            status, answer = flight.answered.result()
-        except ConnectFailed as error:
-            self._doubts.pop(flight.doubt, None)
-            return Rejected(error, about.symbol, about.client_order_id, about.order_id)
-        except NetworkError as error:
-            self._told(flight.route, error)
-            return Unknown(error, about.symbol, about.client_order_id, about.order_id,
-                           ts_sent_ms=flight.ts_sent_ms)
-        return self._judged(flight.route, about, status, answer, flight.ts_sent_ms, flight.doubt,
-                            flight.resyncs)
-
     async def _elsewhere(self, lanes: Lanes, request: bytes) -> tuple[int, bytes]:
         """A connection has ended before the first byte: nothing has left, another may have it."""
         while True:
@@ -658,16 +575,6 @@ class Executor:
                     self.on_write(route.name, request, ts_sent_ms, status, answer, failed)
                 except Exception:
                     log.exception("on_write raised")
-
-    def _doubt(self, lane: Lane, ts_sent_ms: int | None) -> int:
-        """A write leaves: until it is answered it may be taken as long as its time is valid."""
-        self._sent += 1
-        if lane is not CANCEL and ts_sent_ms is not None:
-            if len(self._doubts) > 100:
-                now_ms = self.clock.venue_ms()
-                self._doubts = {at: until for at, until in self._doubts.items() if until > now_ms}
-            self._doubts[self._sent] = ts_sent_ms + self.endpoint.expiry_ms
-        return self._sent
 
     @property
     def doubt_until_ms(self) -> int:

@@ -16,8 +16,6 @@ and any write counts as left.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from mexcfast.core.http1 cimport AnswerReader
-
 import socket
 
 from mexcfast.errors import BadAnswer, ConnectionLost, RequestTimeout
@@ -79,24 +77,6 @@ cdef class LaneConnection:
     the server's own Keep-Alive shortens it. on_idle: called with self when it may take a request.
     on_closed: called once, when it may not any more.
     """
-
-    cdef object _loop
-    cdef object _transport
-    cdef object _waiter         # Future of (status, body), None unless BUSY
-    cdef object _timer          # of the earliest deadline, kept over many requests
-    cdef object _on_idle
-    cdef object _on_closed
-    cdef AnswerReader _reader
-    cdef double _timeout_s
-    cdef double _deadline_s
-    cdef readonly double idle_since_s   # loop.time()
-    cdef readonly double keepalive_s
-    cdef readonly int state
-    cdef readonly Py_ssize_t requests
-    cdef int _fd
-    cdef bint _is_tls
-    cdef bint _is_queued        # part of the request waits in the transport
-    cdef object __weakref__
 
     def __init__(self, loop, double timeout_s, double keepalive_s, bint is_tls, on_idle,
                  on_closed):
@@ -167,7 +147,7 @@ cdef class LaneConnection:
 
     # -- what its owner calls --------------------------------------------------------------------
 
-    def is_quiet(self):
+    cpdef bint is_quiet(self) except -1:
         """Whether a request may be sent: idle, not too long, and nothing came meanwhile.
 
         Asks the kernel too: an end that came in since the loop last looked is seen. What is found
@@ -189,16 +169,18 @@ cdef class LaneConnection:
             self.drop()
         return False            # over TLS a session ticket may be waiting for the loop
 
-    cpdef bint is_old(self, double now_s):
+    cpdef bint is_old(self, double now_s) except -1:
         """Whether it has been idle for too long to be trusted."""
         return self.state == IDLE_ and now_s - self.idle_since_s >= self.keepalive_s
 
-    def send(self, bytes request not None):
+    cpdef object send(self, bytes request):
         """Send a whole request; the future of (status, body).
 
         The future raises a NetworkError when the outcome is in doubt; when it is cancelled the
         owner must drop() the connection. Raises NotSent when nothing has left.
         """
+        if request is None:
+            raise TypeError("request is None; allowed: bytes")
         cdef const char* data = PyBytes_AS_STRING(request)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(request)
         cdef Py_ssize_t sent = 0
@@ -224,7 +206,7 @@ cdef class LaneConnection:
             self._timer = self._loop.call_at(self._deadline_s, self._expire)
         return self._waiter
 
-    def drop(self):
+    cpdef object drop(self):
         """Close at once, without waiting for the peer; a request in flight is in doubt."""
         self._lost("the connection was dropped", True)
 
@@ -279,3 +261,44 @@ cdef class LaneConnection:
         self._on_idle = self._on_closed = None
         on_closed(self)
         return 0
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class IdleConnections:
+    """Connections that could take a request; the one used last is taken first, it is warmest."""
+
+    def __init__(self):
+        self._idle = []
+
+    def __len__(self):
+        return len(self._idle)
+
+    def __iter__(self):
+        return iter(list(self._idle))
+
+    def add(self, LaneConnection connection not None):
+        """It may take a request from now on."""
+        self._idle.append(connection)
+
+    def discard(self, LaneConnection connection not None):
+        """It may not any more, if it could."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    cpdef LaneConnection take(self):
+        """One that is quiet, at once; None without any."""
+        cdef list noisy = None
+        cdef LaneConnection connection, found = None
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet():
+                found = connection
+                break
+            if connection.state == IDLE_:
+                if noisy is None:
+                    noisy = []
+                noisy.append(connection)
+        if noisy is not None:
+            self._idle += noisy
+        return found

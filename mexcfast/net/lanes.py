@@ -25,7 +25,7 @@ from yarl import URL
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.throttle import backoff_ms
 from mexcfast.errors import ConnectFailed
-from mexcfast.net.lane import BUSY, IDLE, LaneConnection
+from mexcfast.net.lane import BUSY, IDLE, IdleConnections, LaneConnection
 from mexcfast.net.sockets import tune
 
 log = logging.getLogger("mexcfast.net")
@@ -60,7 +60,8 @@ class Lanes:
         self._timeout_s = endpoint.timeout_ms / 1000
         self._connect_timeout_s = endpoint.connect_timeout_ms / 1000
         self._busy_poll_us, self._quick_ack = endpoint.busy_poll_us, endpoint.quick_ack
-        self._idle: list[LaneConnection] = []
+        #: those that could take a request now
+        self.idle = IdleConnections()
         self._open: set[LaneConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[LaneConnection]] = deque()
@@ -87,11 +88,6 @@ class Lanes:
         self._fail_waiting(ConnectFailed("the executor was closed"))
         await asyncio.sleep(0)      # the transports' last words
 
-    @property
-    def idle(self) -> int:
-        """Connections that could take a request now, as far as is known."""
-        return len(self._idle)
-
     async def until_warm(self) -> None:
         """Wait until as many connections are open as should be."""
         self.start()
@@ -103,17 +99,7 @@ class Lanes:
 
     def take_now(self) -> LaneConnection | None:
         """An idle connection, at once; None without any."""
-        noisy = []
-        found = None
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_quiet():
-                found = connection
-                break
-            if connection.state == IDLE:
-                noisy.append(connection)
-        self._idle += noisy
-        return found
+        return self.idle.take()
 
     async def take(self) -> LaneConnection | None:
         """An idle connection, or a new one; None when there are too many already.
@@ -209,12 +195,11 @@ class Lanes:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        self._idle.append(connection)
+        self.idle.add(connection)
 
     def _on_closed(self, connection: LaneConnection) -> None:
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self.idle.discard(connection)
         self._changed.set()
 
     def _fail_waiting(self, error: ConnectFailed) -> None:
@@ -245,7 +230,7 @@ class Lanes:
                     log.info("no warm connection for orders; next try in %d ms", pause_ms)
                     await asyncio.sleep(pause_ms / 1000)
                 continue
-            for connection in list(self._idle):
+            for connection in self.idle:
                 if self._is_ageing(connection, loop.time()):
                     connection.drop()
             self._changed.clear()

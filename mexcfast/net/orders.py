@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
-from functools import partial
 from typing import Any, TypeVar, cast
 
 from mexcfast.core.account import Differences, Mirror
@@ -31,28 +30,27 @@ from mexcfast.core.intent import (
     check_client_order_id,
     encode_body,
     exact_decimal,
-    snap_price,
 )
 from mexcfast.core.journal import Entry
 from mexcfast.core.rest import Subject, judge_items
 from mexcfast.core.throttle import Lane
-from mexcfast.core.tracker import Phase, TrackedOrder, Tracker
+from mexcfast.core.tracker import TrackedOrder, Tracker
 from mexcfast.errors import (
     ClockError,
     ConnectFailed,
     ConnectionLost,
     IntentError,
     MexcfastError,
-    NetworkError,
     NotReady,
 )
 from mexcfast.net.cancels import Canceller
 from mexcfast.net.conditional_doubts import ConditionalDoubts
-from mexcfast.net.executor import Executor, Flight
+from mexcfast.net.executor import Executor
 from mexcfast.net.exposure import Exposure
 from mexcfast.net.journal import Journal
 from mexcfast.net.order_memory import OrderMemory, entry_of
 from mexcfast.net.own import LiveOrder, OwnFeed
+from mexcfast.net.placing import Placing
 from mexcfast.net.reconcile import AccountSettings, Reconciler
 from mexcfast.net.resolver import Case, Resolver, in_doubt
 from mexcfast.net.slots import Queued
@@ -61,8 +59,6 @@ from mexcfast.net.tasks import end
 from mexcfast.types import (
     Accepted,
     Contract,
-    OpenType,
-    OrderType,
     Outcome,
     PositionMode,
     Rejected,
@@ -85,7 +81,7 @@ def _no_book(symbol: str) -> OrderBook | None:
     return None
 
 
-class Orders(OrderMemory):
+class Orders(OrderMemory, Placing):
     """Order entry, own orders and order queries over one executor.
 
     contracts: symbol -> Contract; load_contracts() fills it when it is left empty.
@@ -110,7 +106,7 @@ class Orders(OrderMemory):
                  account: AccountSettings | None = None, repeat_mistimed: bool = False) -> None:
         super().__init__(executor)
         self.repeat_mistimed = repeat_mistimed
-        self.contracts: dict[str, Contract] = dict(contracts or {})
+        self.contracts = dict(contracts or {})
         self.ids = ClientOrderIds(prefix,
                                   executor.clock.wall_ns() if session is None else session)
         self.journal = journal
@@ -119,6 +115,7 @@ class Orders(OrderMemory):
         self._reads_mode = position_mode is None
         self.tracker = Tracker(self._is_ours, self._changed, factory=LiveOrder)
         account = account or AccountSettings()
+        self._only_when_ready = account.only_when_ready
         #: the account as the venue shows it, orders of others included
         self.mirror = Mirror(kept=account.kept, margin_ms=account.margin_ms)
         self.reconciler = Reconciler(executor, self.tracker, self.mirror, account)
@@ -130,15 +127,15 @@ class Orders(OrderMemory):
         self.conditional_doubts = ConditionalDoubts(executor, self)
         #: called with an own order after each of its changes, and with each settled doubt: of a
         #: create by client order id, of an amend or a cancel by the venue's id
-        self.on_change: list[Callable[[LiveOrder], None]] = []
+        self.on_change = []
         self.on_settled: list[Done] = []
         #: told of what was done, when it was asked for (monotonic; None: the call was broken off)
         #: and what came of it, once an order
-        self.on_outcome: Callable[[str, int | None, Outcome], None] | None = None
+        self.on_outcome = None
         self.is_ready = journal is None
         self._reference_price = reference_price
         self._canceller = Canceller(executor)
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._tasks = set()
         self._clock_task: asyncio.Task[None] | None = None
         executor.on_penalty = self._penalised
 
@@ -291,42 +288,10 @@ class Orders(OrderMemory):
         return await self.send(self.intent(symbol, side, quantity, price, **more), wait=wait,
                                key=key, max_age_ms=max_age_ms, keep=keep)
 
-    def intent(self, symbol: str, side: Side | int, quantity: Number,
-               price: Number | None = None, *, type: OrderType | int = OrderType.LIMIT,
-               open_type: OpenType | int = OpenType.ISOLATED, leverage: int | None = None,
-               reduce_only: bool = False, client_order_id: str | None = None,
-               **more: Any) -> OrderIntent:
-        """A checked order with its bytes, not sent: send() it later, or never."""
-        contract = self._contract(symbol)
-        if (price is None and self._reference_price is not None
-                and type in (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)):
-            reference = self._reference_price(symbol)
-            price = None if reference is None else snap_price(contract, reference)
-        return OrderIntent(
-            contract, side, quantity, price, type=type, open_type=open_type, leverage=leverage,
-            reduce_only=reduce_only, client_order_id=client_order_id or self.ids.mint(), **more)
-
-    def submit_nowait(self, symbol: str, side: Side | int, quantity: Number,
-                      price: Number | None = None, *, callback: Done | None = None,
-                      wait: bool | None = None, key: Hashable | None = None,
-                      max_age_ms: int | None = None, keep: bool = False,
-                      **more: Any) -> LiveOrder:
-        """Place one order without waiting: the order itself comes back at once.
-
-        callback: called with the outcome. The rest as in submit(), and so are the exceptions:
-        they come before anything is sent. contracts must be loaded.
-        """
-        intent = self.intent(symbol, side, quantity, price, **more)
-        order = self._expect(intent)
-        try:
-            flight = self._launch(intent, order)
-        except Exception as error:
-            asyncio.get_running_loop().call_soon(self._told_of, intent, callback, error)
-            return order
-        if flight is not None:
-            self._tasks.add(flight.answered)
-            flight.answered.add_done_callback(partial(self._arrived, flight, callback))
-            return order
+    def _send_beside(self, intent: OrderIntent, order: LiveOrder, callback: Done | None,
+                     wait: bool | None, key: Hashable | None, max_age_ms: int | None,
+                     keep: bool) -> None:
+        """_send() in a task of its own: the rest of a submit_nowait() that cannot leave at once."""
         task = asyncio.get_running_loop().create_task(
             self._send(intent, order, wait, key, max_age_ms, keep))
         self._tasks.add(task)
@@ -337,7 +302,6 @@ class Orders(OrderMemory):
                 self._told_of(intent, callback, task.exception() or task.result())
 
         task.add_done_callback(finished)
-        return order
 
     def _told_of(self, intent: OrderIntent, callback: Done | None,
                  outcome: Outcome | BaseException) -> None:
@@ -349,80 +313,6 @@ class Orders(OrderMemory):
             return
         if callback is not None:
             self._tell(callback, outcome)
-
-    def _arrived(self, flight: Flight, callback: Done | None,
-                 answered: asyncio.Future[tuple[int, bytes]]) -> None:
-        """The answer to a submit_nowait() that had left at once."""
-        self._tasks.discard(answered)
-        if answered.cancelled():        # the loop is shut down
-            about = flight.about
-            self.report("create", None, self._doubt(Unknown(
-                ConnectionLost("the call did not return"), about.symbol, about.client_order_id,
-                ts_sent_ms=flight.ts_sent_ms)))
-            return
-        outcome = self._landed(flight)
-        if callback is not None:
-            self._tell(callback, outcome)
-
-    def _launch(self, intent: OrderIntent, order: LiveOrder) -> Flight | None:
-        """Send an order during this call when nothing stands in its way; None: _send() it."""
-        if self.repeat_mistimed:
-            return None
-
-        def leaving(ts_ms: int | None) -> None:
-            if self.journal is not None:
-                self.journal.send(entry_of(intent, ts_ms))
-            order.ts_sent_ms = ts_ms
-
-        try:
-            return self._executor.launch(
-                "create", intent.body, Subject(intent.symbol, intent.client_order_id),
-                lane=OPEN if intent.is_opening else REDUCE, on_send=leaving)
-        except BaseException as error:
-            self._stopped(order, order.ts_sent_ms, error)
-            raise
-
-    async def send(self, intent: OrderIntent, *, wait: bool | None = None,
-                   key: Hashable | None = None, max_age_ms: int | None = None,
-                   keep: bool = False) -> Accepted | Rejected | Unknown:
-        """Place an order that has been made by intent(); the limits are checked now."""
-        order = self._expect(intent)
-        flight = self._launch(intent, order)
-        if flight is None:
-            return await self._send(intent, order, wait, key, max_age_ms, keep)
-        try:
-            await flight.answered
-        except NetworkError:
-            pass                        # landed() says what it means
-        except BaseException as error:
-            flight.drop()
-            self._stopped(order, flight.ts_sent_ms, error)
-            raise
-        return self._landed(flight)
-
-    def _landed(self, flight: Flight) -> Accepted | Rejected | Unknown:
-        return self.report("create", flight.began_ns, self._placed(
-            self._executor.landed(flight), flight.ts_sent_ms))
-
-    def _expect(self, intent: OrderIntent) -> LiveOrder:
-        """Check what needs the present, and put the order on the list."""
-        if not self.is_ready:
-            raise NotReady("orders have a journal: await Orders.start() before trading")
-        if (self.reconciler.settings.only_when_ready and intent.is_opening
-                and not self.mirror.is_ready):
-            raise NotReady(f"the account's mirror is {self.mirror.state.value}; orders that add "
-                           "risk are allowed when it is ready")
-        name = intent.client_order_id
-        known = self.tracker.find(name)
-        if known is not None:
-            if known.phase is not Phase.REJECTED or known.report is not None:
-                raise IntentError("client_order_id", name,
-                                  "an id of no order that lives, lived or is waiting for its fate")
-            self.tracker.forget(known)      # proven never to have been: the id is free
-        if self.limits is not None:
-            self.exposure.check(self.limits, intent, self.position_mode)
-        return cast(LiveOrder, self.tracker.expect(name, intent.symbol, intent.side,
-                                                   intent.quantity, intent.price, intent.type))
 
     async def _send(self, intent: OrderIntent, order: LiveOrder, wait: bool | None,
                     key: Hashable | None, max_age_ms: int | None, keep: bool,
@@ -455,15 +345,6 @@ class Orders(OrderMemory):
             self._stopped(order, sent_ms, error)
             raise
         return self.report("create", began_ns, self._placed(outcome, sent_ms))
-
-    def report(self, what: str, began_ns: int | None, outcome: Result) -> Result:
-        """The outcome, and on_outcome is told of it."""
-        if self.on_outcome is not None:
-            try:
-                self.on_outcome(what, began_ns, outcome)
-            except Exception:       # it must not cost an order its outcome
-                log.exception("on_outcome raised")
-        return outcome
 
     def _placed(self, outcome: Outcome, sent_ms: int | None) -> Accepted | Rejected | Unknown:
         """What REST said of a create, after a look at what the stream has said already."""
@@ -738,29 +619,3 @@ class Orders(OrderMemory):
             return
         for told in self.on_settled:
             self._tell(told, outcome)
-
-    # -- what the stream tells -------------------------------------------------------------------
-
-    def _changed(self, tracked: TrackedOrder) -> None:
-        order = cast(LiveOrder, tracked)
-        cases = self.resolver.cases
-        case = cases.get(order.client_order_id or "") if cases else None
-        if case is not None and order.phase is not Phase.UNKNOWN and case.what == "create":
-            told = self.resolver.heard(case)
-            if told is not None:
-                self.resolver.finish(case, told)
-        if order.report is None and isinstance(order.outcome, Accepted):
-            self.reconciler.expect(order)
-        if order.is_final and order.order_id is not None:
-            self._heir_ended(order.order_id)
-        order.wake()
-        for told_of in self.on_change:
-            self._tell(told_of, order)
-
-    @staticmethod
-    def _tell(callback: Callable[[Any], None], what: Any) -> None:
-        """Call out; a fault of the callback is reported and stops nothing."""
-        try:
-            callback(what)
-        except Exception:
-            log.exception("a callback of Orders raised")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from mexcfast.core.rest import Subject
 from mexcfast.core.schedule import Schedule, Ticket
-from mexcfast.core.throttle import Lane, Window
+from mexcfast.core.throttle import Lane
+from mexcfast.core.window import Window
 from mexcfast.errors import ConnectFailed, Dropped, MexcfastError
 from mexcfast.net.clock import Clock
 

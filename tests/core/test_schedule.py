@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from mexcfast.core.schedule import Schedule
-from mexcfast.core.throttle import Lane, Window
+from mexcfast.core.throttle import Lane
+from mexcfast.core.window import Window
 
 LANES = st.sampled_from(Lane)
 

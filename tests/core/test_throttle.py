@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from mexcfast.core.throttle import Penalties, Window, backoff_ms
+from mexcfast.core.throttle import Penalties, backoff_ms
+from mexcfast.core.window import Window
 
 
 class WindowModel(RuleBasedStateMachine):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import mexcfast as mx
 from mexcfast.core.rest import Endpoint
 from mexcfast.core.schedule import Schedule
-from mexcfast.core.throttle import Lane, Window
+from mexcfast.core.throttle import Lane
+from mexcfast.core.window import Window
 from mexcfast.sim import Exchange
 from mexcfast.types import PositionMode
 from net.everything import SYMBOL, until

@@ -329,7 +329,7 @@ def test_what_on_send_raises_leaves_the_connection_whole():
         await executor.warm_up()
         with pytest.raises(OSError, match="disk full"):
             await place(executor, on_send=refuse)
-        assert server.requests == [] and executor._lanes.idle == 1
+        assert server.requests == [] and len(executor._lanes.idle) == 1
         assert isinstance(await place(executor), Accepted)
         assert server.connections == 1
 
@@ -342,7 +342,7 @@ def test_connections_are_there_before_they_are_needed():
     async def steps(executor, server):
         await executor.warm_up()
         await until(lambda: server.connections == 3)
-        assert executor._lanes.idle == 3
+        assert len(executor._lanes.idle) == 3
         for _ in range(5):
             assert isinstance(await place(executor), Accepted)
         assert server.connections == 3

@@ -16,6 +16,7 @@ from mexcfast.core.rest import Endpoint
 from mexcfast.core.sign import Signer
 from mexcfast.core.tracker import Phase
 from mexcfast.errors import ConfigError, IntentError, JournalError, NotFound
+from mexcfast.net.clock import Clock
 from mexcfast.net.executor import Executor
 from mexcfast.net.journal import Journal
 from mexcfast.net.orders import Orders
@@ -40,12 +41,12 @@ def success(data):
     return reply(json.dumps({"success": True, "code": 0, "data": data}).encode())
 
 
-def play(script, steps, **settings):
+def play(script, steps, clock=None, **settings):
     async def main():
         async with Server(script) as server:
             settings.setdefault("limits", {"order_place": (100, 1)})
             endpoint = Endpoint.at(server.url, margin_ms=0, **settings)
-            async with Executor(endpoint, Signer("mxkey", "a-secret")) as executor:
+            async with Executor(endpoint, Signer("mxkey", "a-secret"), clock) as executor:
                 return await steps(Orders(executor, {"BTC_USDT": BTC}, session=1), server)
 
     result = asyncio.run(main())
@@ -215,9 +216,6 @@ def test_absence_is_no_proof_before_the_request_expired():
     now_ns = 1_789_000_000_000_000_000
 
     async def steps(orders, server):
-        nonlocal now_ns
-        clock = orders._executor.clock
-        clock.wall_ns = lambda: now_ns
         unknown = await submit(orders, client_order_id="cl-1")
         looks = 0
 
@@ -235,7 +233,7 @@ def test_absence_is_no_proof_before_the_request_expired():
         assert isinstance(outcome, Rejected)
         return looks
 
-    assert play(lambda seen: CLOSE, steps) == 6
+    assert play(lambda seen: CLOSE, steps, clock=Clock(lambda: now_ns)) == 6
 
 
 def test_the_window_is_the_endpoints():

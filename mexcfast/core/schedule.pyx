@@ -8,98 +8,98 @@ turned away (keep). An item may expire: too old, it never leaves.
 Every method takes the time, in nanoseconds of one monotonic clock; nothing here reads a clock.
 """
 
-from __future__ import annotations
+cimport cython
+from libc.stdint cimport int64_t
 
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from mexcfast.core.window cimport Window
 
-from mexcfast.core.throttle import Lane, Window
+from mexcfast.core.throttle import Lane
 
-T = TypeVar("T")
+cdef object CANCEL = Lane.CANCEL    # an enum's own look-up is slow
 
 
-class Ticket(Generic[T]):
+@cython.final
+@cython.auto_pickle(False)
+cdef class Ticket:
     """One item in the queue. is_waiting turns False when it was granted, dropped or taken back."""
 
-    __slots__ = ("expires_ns", "is_waiting", "item", "key", "lane", "since_ns")
-
-    def __init__(self, lane: Lane, item: T, key: Hashable | None, since_ns: int,
-                 expires_ns: int | None) -> None:
+    def __init__(self, object lane, item, key, since_ns, expires_ns):
         self.lane = lane
         self.item = item
         self.key = key
-        self.since_ns = since_ns        # when it entered
-        self.expires_ns = expires_ns    # from this moment on it is too old
+        self.since_ns = since_ns
+        self.expires_ns = expires_ns
         self.is_waiting = True
 
 
-class Schedule(Generic[T]):
+@cython.final
+@cython.auto_pickle(False)
+cdef class Schedule:
     """The slots of one window, and those who wait for them."""
 
-    __slots__ = ("_closed_ns", "_count", "_keys", "_lanes", "window")
-
-    def __init__(self, window: Window) -> None:
+    def __init__(self, Window window not None):
         self.window = window
-        # Dicts are ordered sets here: arrival order, removal in O(1).
-        self._lanes: dict[Lane, dict[Ticket[T], None]] = {lane: {} for lane in Lane}
-        self._keys: dict[Hashable, Ticket[T]] = {}
-        self._closed_ns: dict[Lane, int] = {}
-        self._count = 0             # of those who wait
+        self._lanes = {lane: {} for lane in Lane}
+        self._keys = {}
+        self._closed_ns = {}
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self._count
 
-    def tickets(self) -> tuple[Ticket[T], ...]:
+    def tickets(self):
         """Everything that waits, in the order in which it would leave."""
-        return tuple(ticket for tickets in self._lanes.values() for ticket in tickets)
+        return tuple([ticket for tickets in self._lanes.values() for ticket in tickets])
 
-    def close(self, lanes: Iterable[Lane], until_ns: int) -> None:
+    def close(self, lanes, int64_t until_ns):
         """Nothing of these lanes leaves before until_ns; the others pass."""
         for lane in lanes:
             self._closed_ns[lane] = max(until_ns, self._closed_ns.get(lane, until_ns))
 
-    def _closed(self, lane: Lane, now_ns: int) -> int:
+    cdef int64_t closed(self, object lane, int64_t now_ns) except? -1:
         """Nanoseconds until the lane opens; 0 when it is open."""
+        cdef int64_t left_ns
         until_ns = self._closed_ns.get(lane)
-        return max(0, until_ns - now_ns) if until_ns is not None else 0
+        if until_ns is None:
+            return 0
+        left_ns = <int64_t>until_ns - now_ns
+        return max(0, left_ns)
 
-    def wait_ns(self, now_ns: int, lane: Lane = Lane.CANCEL) -> int:
+    cpdef int64_t wait_ns(self, int64_t now_ns, object lane=CANCEL) except? -1:
         """Nanoseconds until a newcomer of this lane could leave if nobody waited."""
-        return max(self.window.wait_ns(now_ns), self._closed(lane, now_ns))
+        return max(self.window.wait_ns(now_ns), self.closed(lane, now_ns))
 
-    def forecast(self, now_ns: int) -> dict[Lane, tuple[int, int]]:
+    def forecast(self, int64_t now_ns):
         """Lane -> how many wait in it, and nanoseconds until a newcomer of it would leave.
 
         Lanes that are closed let the others pass, so who waits in them is not counted before they
         open.
         """
-        found: dict[Lane, tuple[int, int]] = {}
+        found = {}
         ahead = 0
         for lane, tickets in self._lanes.items():
-            closed_ns = self._closed(lane, now_ns)
+            closed_ns = self.closed(lane, now_ns)
             own = ahead + len(tickets)
             found[lane] = (len(tickets), max(closed_ns, self.window.forecast_ns(now_ns, own)))
             if not closed_ns:
                 ahead = own
         return found
 
-    def take(self, now_ns: int, lane: Lane) -> int:
+    cpdef int64_t take(self, int64_t now_ns, object lane) except? -1:
         """A slot at once: 0 when granted, else the nanoseconds to wait, and nothing is taken.
 
         Nobody overtakes those who wait and may go.
         """
+        cdef int64_t closed_ns
         if not self._count and not self._closed_ns:
             return self.window.take(now_ns)
-        if any(tickets and not self._closed(each, now_ns)
-               for each, tickets in self._lanes.items()):
-            return max(1, self.wait_ns(now_ns, lane))
-        closed_ns = self._closed(lane, now_ns)
+        for each, tickets in self._lanes.items():
+            if tickets and not self.closed(each, now_ns):
+                return max(1, self.wait_ns(now_ns, lane))
+        closed_ns = self.closed(lane, now_ns)
         return max(closed_ns, self.window.wait_ns(now_ns)) if closed_ns else (
             self.window.take(now_ns))
 
-    def enter(self, now_ns: int, lane: Lane, item: T, key: Hashable | None = None,
-              expires_ns: int | None = None,
-              keep: bool = False) -> tuple[Ticket[T] | None, Ticket[T] | None]:
+    def enter(self, int64_t now_ns, lane, item, key=None, expires_ns=None, bint keep=False):
         """Queue an item: its ticket, and the one that was dropped for it.
 
         keep: when the key waits already, the newcomer is turned away: (None, None).
@@ -116,7 +116,7 @@ class Schedule(Generic[T]):
             self._keys[key] = ticket
         return ticket, replaced
 
-    def leave(self, ticket: Ticket[T]) -> bool:
+    cpdef bint leave(self, Ticket ticket) except -1:
         """Take a ticket back; False when it was not waiting."""
         if not ticket.is_waiting:
             return False
@@ -127,15 +127,15 @@ class Schedule(Generic[T]):
             del self._keys[ticket.key]
         return True
 
-    def due(self, now_ns: int) -> tuple[list[Ticket[T]], list[Ticket[T]]]:
+    def due(self, int64_t now_ns):
         """(granted, outdated): whoever leaves now and whoever is too old to leave at all."""
         outdated = [ticket for ticket in self.tickets()
                     if ticket.expires_ns is not None and now_ns >= ticket.expires_ns]
         for ticket in outdated:
             self.leave(ticket)
-        granted: list[Ticket[T]] = []
+        granted = []
         for lane, tickets in self._lanes.items():
-            while tickets and not self._closed(lane, now_ns):
+            while tickets and not self.closed(lane, now_ns):
                 if self.window.take(now_ns) > 0:
                     return granted, outdated
                 ticket = next(iter(tickets))
@@ -143,13 +143,13 @@ class Schedule(Generic[T]):
                 granted.append(ticket)
         return granted, outdated
 
-    def next_ns(self, now_ns: int) -> int | None:
+    def next_ns(self, int64_t now_ns):
         """Nanoseconds until due() has something to do; None when nothing waits."""
-        soonest: int | None = None
+        soonest = None
         slot_ns = self.window.wait_ns(now_ns)
         for lane, tickets in self._lanes.items():
             if tickets:
-                wait = max(slot_ns, self._closed(lane, now_ns))
+                wait = max(slot_ns, self.closed(lane, now_ns))
                 soonest = wait if soonest is None else min(soonest, wait)
             for ticket in tickets:
                 if ticket.expires_ns is not None and soonest is not None:

@@ -1,0 +1,4 @@
+"""Header of core/ack: the plain acknowledgement of an order, and its outcome."""
+
+cpdef object plain_ack(bytes answer)
+cpdef object accepted(object symbol, object client_order_id, object ack)

@@ -1,0 +1,38 @@
+"""Header of net/lane: the connections of order entry, from C."""
+
+from mexcfast.core.http1 cimport AnswerReader
+
+
+cdef class LaneConnection:
+    cdef object _loop
+    cdef object _transport
+    cdef object _waiter         # Future of (status, body), None unless BUSY
+    cdef object _timer          # of the earliest deadline, kept over many requests
+    cdef object _on_idle
+    cdef object _on_closed
+    cdef AnswerReader _reader
+    cdef double _timeout_s
+    cdef double _deadline_s
+    cdef readonly double idle_since_s   # loop.time()
+    cdef readonly double keepalive_s
+    cdef readonly int state
+    cdef readonly Py_ssize_t requests
+    cdef int _fd
+    cdef bint _is_tls
+    cdef bint _is_queued        # part of the request waits in the transport
+    cdef object __weakref__
+
+    cpdef bint is_quiet(self) except -1
+    cpdef bint is_old(self, double now_s) except -1
+    cpdef object send(self, bytes request)
+    cpdef object drop(self)
+    cdef int _rest(self) except -1
+    cdef int _lost(self, str why, bint at_once=*) except -1
+    cdef int _fail(self, object error, bint at_once=*) except -1
+    cdef int _end(self, bint at_once) except -1
+
+
+cdef class IdleConnections:
+    cdef list _idle
+
+    cpdef LaneConnection take(self)

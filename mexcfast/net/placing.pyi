@@ -1,0 +1,65 @@
+import asyncio
+from collections.abc import Callable, Hashable
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from mexcfast.core.account import Mirror
+from mexcfast.core.intent import ClientOrderIds, OrderIntent, RiskLimits
+from mexcfast.core.tracker import TrackedOrder, Tracker
+from mexcfast.net.exposure import Exposure
+from mexcfast.net.journal import Journal
+from mexcfast.net.own import LiveOrder
+from mexcfast.net.reconcile import Reconciler
+from mexcfast.net.resolver import Resolver
+from mexcfast.types import (
+    Accepted,
+    Contract,
+    OpenType,
+    OrderType,
+    Outcome,
+    PositionMode,
+    Rejected,
+    Side,
+    Unknown,
+)
+
+Number = int | str | float | Decimal
+Result = TypeVar("Result", bound=Outcome)
+
+class Placing:
+    contracts: dict[str, Contract]
+    ids: ClientOrderIds
+    tracker: Tracker
+    journal: Journal | None
+    limits: RiskLimits | None
+    position_mode: PositionMode
+    mirror: Mirror
+    exposure: Exposure
+    resolver: Resolver
+    reconciler: Reconciler
+    on_outcome: Callable[[str, int | None, Outcome], None] | None
+    on_change: list[Callable[[LiveOrder], None]]
+    is_ready: bool
+    repeat_mistimed: bool
+    _only_when_ready: bool
+    _reference_price: Callable[[str], Number | None] | None
+    _tasks: set[asyncio.Future[Any]]
+    def intent(self, symbol: str, side: Side | int, quantity: Number,
+               price: Number | None = None, *, type: OrderType | int = ...,
+               open_type: OpenType | int = ..., leverage: int | None = None,
+               reduce_only: bool = False, client_order_id: str | None = None,
+               **more: Any) -> OrderIntent: ...
+    def submit_nowait(self, symbol: str, side: Side | int, quantity: Number,
+                      price: Number | None = None, *,
+                      callback: Callable[[Outcome], None] | None = None,
+                      wait: bool | None = None, key: Hashable | None = None,
+                      max_age_ms: int | None = None, keep: bool = False,
+                      **more: Any) -> LiveOrder: ...
+    async def send(self, intent: OrderIntent, *, wait: bool | None = None,
+                   key: Hashable | None = None, max_age_ms: int | None = None,
+                   keep: bool = False) -> Accepted | Rejected | Unknown: ...
+    def report(self, what: str, began_ns: int | None, outcome: Result) -> Result: ...
+    def _expect(self, intent: OrderIntent) -> LiveOrder: ...
+    def _changed(self, order: TrackedOrder) -> None: ...
+    @staticmethod
+    def _tell(callback: Callable[[Any], None], what: Any) -> None: ...
