@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import environment, least, middle, run_child, turns_of_children, write_json
-from trader import TRADERS
+from trader import REHEARSING, TRADERS
 from wire import on_core, server
 
 QUICK = ["mexcfast", "bare C"]
@@ -38,7 +38,8 @@ def measure(names: Sequence[str], repeats: int, count: int, rate: float = 500) -
 
     with server(frames) as port:
         turns, missing = turns_of_children(
-            [f"{name} | {loop}" for name in names for loop in ("sleep", "spin")], repeats, once)
+            [f"{name} | {loop}" for name in names for loop in ("sleep", "spin")
+             if (name, loop) != (REHEARSING, "sleep")], repeats, once)
     found: dict[str, dict[str, Any]] = {}
     for key, values in turns.items():
         name, _, loop = key.rpartition(" | ")

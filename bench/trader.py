@@ -81,7 +81,7 @@ async def bare(course: Course) -> None:
     keep(course, found)
 
 
-async def ours(course: Course) -> None:
+async def ours(course: Course, *, rehearse: bool = False) -> None:
     """The product as its users have it: a Python listener, submit_nowait."""
     import mexcfast as mx
     from mexcfast.core import topics
@@ -104,9 +104,18 @@ async def ours(course: Course) -> None:
 
         book = await client.book(SYMBOL)
         client.subscribe(Trader(), topics.depth(SYMBOL))
+        if rehearse:
+            await client.rehearse(SYMBOL)
         await runs(course, lambda: (book.best_bid, book.best_ask))  # type: ignore[return-value]
         if refused:
             raise AssertionError(f"{len(refused)} orders were refused: {refused[0]}")
+
+
+async def rehearsing(course: Course) -> None:
+    """The same with Client.rehearse(), which needs a loop that spins."""
+    if course.given.loop != "spin":
+        raise Missing("rehearsals are for a loop that spins")
+    await ours(course, rehearse=True)
 
 
 def _signed(body: str) -> dict[str, str]:
@@ -178,8 +187,10 @@ async def _beside(course: Course, loop: Any, top: Callable[[], Top],
 
 
 OURS, BARE, HANDMADE, CCXT = "mexcfast", "bare C", "handmade bot", "ccxt"
+REHEARSING = "mexcfast, rehearsing"
 TRADERS: dict[str, Callable[[Course], Awaitable[None]]] = {
-    BARE: bare, OURS: ours, HANDMADE: handmade, CCXT: ccxt_bot}
+    BARE: bare, OURS: ours, REHEARSING: rehearsing,
+    HANDMADE: handmade, CCXT: ccxt_bot}
 
 
 def main() -> None:

@@ -55,6 +55,7 @@ from mexcfast.net.reconcile import AccountSettings, Reconciler
 
 if TYPE_CHECKING:
     from mexcfast.metrics.hub import Metrics
+    from mexcfast.rehearsal import Rehearsal
     from mexcfast.tape.recorder import Recorder
 
 
@@ -309,6 +310,7 @@ class Client:
         self.audit = Audit(self._pool, self._fetch, lambda: self._executor.free("depth"))
         self._recorder: Recorder | None = None
         self._metrics: Metrics | None = None
+        self._rehearsals: list[Rehearsal] = []
 
     @classmethod
     def from_env(cls, endpoint: Endpoint | str = LIVE, **more: Any) -> Self:
@@ -381,7 +383,25 @@ class Client:
         """Close every socket and connection. Open orders stay open."""
         await self._close(goodbye=True)
 
+    async def rehearse(self, symbol: str, *, every: float = 0.0003) -> Rehearsal:
+        """Keep the way of frames and orders warm in the processor's caches: nothing is sent.
+
+        For a loop that spins (mexcfast.run(main(), spin=True)), whose spare time it takes: every
+        so many seconds a frame and an order of this contract go their whole way, with a book, a
+        budget, a tracker and keys of their own, to a connection that leads nowhere. Returns what
+        has a close(); close() of the client ends it too. Raises ConfigError on a loop that sleeps,
+        without keys or lane, and for an unknown contract. docs/benchmarks.md.
+        """
+        from mexcfast.rehearsal import rehearse
+
+        rehearsal = await rehearse(self.orders, self._pool.books,
+                                   self._executor.lane_idle is not None, symbol, every)
+        self._rehearsals.append(rehearsal)
+        return rehearsal
+
     async def _close(self, *, goodbye: bool) -> None:
+        for rehearsal in self._rehearsals:
+            rehearsal.close()
         if self._metrics is not None:
             await self._metrics.close()
         if self._heart is not None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -69,8 +70,17 @@ def _forbid_core() -> None:
             raise ValueError(f"no_core is True; prctl refused: {os.strerror(ctypes.get_errno())}")
 
 
+_spinning: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+
+def is_spinning(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop never sleeps: run(spin=True)."""
+    return loop in _spinning
+
+
 def _spin(loop: asyncio.AbstractEventLoop) -> None:
     """A callback that is always due keeps the loop from blocking in its poll."""
+    _spinning.add(loop)
 
     def again() -> None:
         loop.call_soon(again)

@@ -34,15 +34,6 @@ cdef OrderIntent plain_order(object contract, object side, object quantity, obje
                              object type, object open_type, object leverage, str client_order_id)
 
 
-cdef class ClientOrderIds:
-    cdef readonly str prefix
-    cdef readonly object session        # int
-    cdef readonly object counter        # int, the number of the last id
-    cdef str _head                      # prefix and session, as every id begins
-
-    cpdef str mint(self)
-
-
 cdef class RiskLimits:
     # Each None, a number, or a dict symbol -> number.
     cdef readonly object max_notional       # quote currency

@@ -24,14 +24,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from mexcfast.core.intent import (
-    CANCEL_MAX,
-    ClientOrderIds,
-    OrderIntent,
-    cancel_all_body,
-    cancel_body,
-    encode_body,
-)
+from mexcfast.core.client_ids import ClientOrderIds
+from mexcfast.core.intent import CANCEL_MAX, OrderIntent, cancel_all_body, cancel_body, encode_body
 from mexcfast.core.killswitch import KillSwitchSettings
 from mexcfast.core.rest import Subject
 from mexcfast.core.throttle import Lane

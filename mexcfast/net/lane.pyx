@@ -268,7 +268,7 @@ cdef class LaneConnection:
 cdef class IdleConnections:
     """Connections that could take a request; the one used last is taken first, it is warmest."""
 
-    def __init__(self):
+    def __cinit__(self):
         self._idle = []
 
     def __len__(self):

@@ -18,7 +18,8 @@ from mexcfast.net.lane cimport IdleConnections, LaneConnection
 
 import asyncio
 
-from mexcfast.core.rest import ORDER_ENTRY, Subject, find
+from mexcfast.core.rest import ORDER_ENTRY as _order_entry
+from mexcfast.core.rest import Subject, find
 from mexcfast.core.results import read_ack
 from mexcfast.core.throttle import Lane
 from mexcfast.errors import ConnectFailed, NetworkError
@@ -65,7 +66,7 @@ cdef class Launcher:
         """None when this write cannot go over the order lane."""
         cdef Way way = self._ways.get(name)
         if way is None or way.form.signer is not self._signer:      # other keys, another form
-            if name not in ORDER_ENTRY:
+            if name not in _order_entry:
                 return None
             way = Way.__new__(Way)
             way.route = find(name)

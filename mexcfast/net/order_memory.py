@@ -6,7 +6,8 @@ import logging
 from decimal import Decimal
 from typing import Literal
 
-from mexcfast.core.intent import ClientOrderIds, OrderIntent
+from mexcfast.core.client_ids import ClientOrderIds
+from mexcfast.core.intent import OrderIntent
 from mexcfast.core.journal import Entry
 from mexcfast.core.tracker import Tracker
 from mexcfast.errors import ConnectionLost, JournalError

@@ -19,15 +19,14 @@ from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from mexcfast.core.account import Differences, Mirror
+from mexcfast.core.client_ids import ClientOrderIds, check_client_order_id
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.intent import (
-    ClientOrderIds,
     OrderIntent,
     RiskLimits,
     amend_body,
     cancel_all_body,
     cancel_body,
-    check_client_order_id,
     encode_body,
     exact_decimal,
 )

@@ -1,6 +1,7 @@
 """Header of net/placing: what Orders keeps for every order it places."""
 
-from mexcfast.core.intent cimport ClientOrderIds, OrderIntent
+from mexcfast.core.client_ids cimport ClientOrderIds
+from mexcfast.core.intent cimport OrderIntent
 from mexcfast.core.tracker cimport TrackedOrder, Tracker
 from mexcfast.net.launch cimport Flight, Launcher
 

@@ -7,7 +7,8 @@ that stays in doubt are Orders' own.
 
 cimport cython
 
-from mexcfast.core.intent cimport ClientOrderIds, OrderIntent, plain_order
+from mexcfast.core.client_ids cimport ClientOrderIds
+from mexcfast.core.intent cimport OrderIntent, plain_order
 from mexcfast.core.tracker cimport TrackedOrder, Tracker
 from mexcfast.net.launch cimport Flight, Launcher
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mexcfast.core.client_ids import ClientOrderIds, mint_client_order_id, parse_client_order_id
 from mexcfast.core.intent import (
-    ClientOrderIds,
     OrderIntent,
     amend_body,
     cancel_all_body,
@@ -20,8 +20,6 @@ from mexcfast.core.intent import (
     encode_body,
     exact_decimal,
     external_body,
-    mint_client_order_id,
-    parse_client_order_id,
     plain_text,
     snap_price,
 )

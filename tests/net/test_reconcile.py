@@ -11,7 +11,7 @@ import pytest
 
 import mexcfast as mx
 from mexcfast.core.account import AccountState, Kind
-from mexcfast.core.intent import ClientOrderIds
+from mexcfast.core.client_ids import ClientOrderIds
 from mexcfast.core.rest import Endpoint
 from mexcfast.errors import NotReady, VenueFault
 from mexcfast.net.reconcile import AccountSettings
