@@ -31,20 +31,26 @@ _SIGN = Reason(
     "Saved inner and outer states, hexadecimal digits eight at a time, no bytes object between. "
     "SHA instructions written by hand gave 12 to 26 ns and are left to OpenSSL.")
 _ORDER = Reason(
-    "Every stage is Python objects made once an order: the checked intent and its bytes (2 us in a "
-    "spinning loop), the tracked order and its callbacks (3 us), the outcome (1 us), slot, guard, "
-    "signature and a look whether the connection has ended, which is one system call more than the "
-    "floor makes. After a sleep all of it runs from cold caches, two to three times as slow; the "
+    "67,000 instructions an order, 17,000 of them the floor's own and 9,000 the signature; the rest "
+    "is the checked intent and its bytes, the tracked order, the answer's head, the outcome. "
+    "Spinning, where all of it stays in the caches, it is 7 us above the floor (bench/orders.py "
+    "--spin); after a sleep most of it must be fetched first, two to three times as slow, and the "
     "floor has next to nothing that could be cold.",
-    "Compiled: checks, encoding, request, tracker, acknowledgement; no task between the call and "
-    "its last byte: 282,357 instructions before, 117,680 after, 10,000 of them the signature. Left "
-    "in on purpose: that look at the connection, which tells Rejected from Unknown.")
+    "Compiled: checks, encoding, request, slot, clock, connection, tracker, acknowledgement, and "
+    "what joins them (net/launch, net/placing); no task between the call and its last byte. "
+    "282,357 instructions at first, 117,680 before the joints were compiled too. Left in on "
+    "purpose: one look whether the connection has ended, a system call more than the floor makes; "
+    "it tells Rejected from Unknown.")
 _TRADE = Reason(
-    "Between the sleeping client and the frame stands the waking of its core, 50 to 85 us on a "
-    "virtual machine, for every candidate alike; of our own time the frame takes 1 us, the order "
-    "about 10 us (the row on order submit).",
-    "submit_nowait() writes during the call instead of from a task in the next turn of the loop. "
-    "Spinning takes the waking away.")
+    "Between the sleeping client and the frame stands the waking of its core, for every candidate "
+    "alike; what follows runs from cold caches, and two milliseconds between two frames are enough "
+    "to cool them even when the loop spins: an order that takes 10 us when it follows another took "
+    "80 us then. C that parses nothing and sends one prebuilt order is bounded by the same: it is "
+    "itself 10 to 17 times as fast as ccxt, no more, so 25 times cannot be reached here.",
+    "submit_nowait() writes during the call instead of from a task in the next turn of the loop; "
+    "its way is compiled whole, which is what leaves fewer cache lines to fetch. Rehearsals "
+    "(Client.rehearse) keep the way warm while the loop spins. Rehearsing on a sleeping loop, once "
+    "a millisecond, was tried too: nothing gained, each rehearsal finds everything cold again.")
 _START = Reason(
     "Three round trips are the protocol's: connect, upgrade, then subscription and snapshot "
     "together. What is above them is Python that runs once (the first request of an HTTP client, "
@@ -75,8 +81,8 @@ REASONS: dict[str, Reason] = {
     "order submit over TLS, p50 over the aiofastnet floor": _ORDER,
     "tick to trade, sleeping, p50 against ccxt": _TRADE,
     "tick to trade, sleeping, p50 against a careful handmade bot": _TRADE,
-    "tick to trade, ours spinning, p50 against ccxt as shipped": _TRADE,
-    "tick to trade, spinning, p50 over a spinning C client": _TRADE,
+    "tick to trade, ours spinning and rehearsing, p50 against ccxt as shipped": _TRADE,
+    "tick to trade, spinning and rehearsing, p50 over a spinning C client": _TRADE,
     "first book live after subscribe, over the protocol's own minimum": _START,
     "60 books live after subscribe, over the protocol's own minimum": _START,
 }
