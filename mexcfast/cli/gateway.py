@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,6 +20,7 @@ from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.errors import ConfigError
 from mexcfast.gateway import Gateway, GatewaySettings
 from mexcfast.gateway.bus import VARIABLE, Address
+from mexcfast.net.tasks import end
 
 STATUS_EVERY = 10.0          # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0     # seconds before a process that died is started again
@@ -72,11 +74,9 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
                 sent, began = running.outbox.sent, time.monotonic()
                 typer.echo(f"{running.name}: {running.live} of {len(running.contracts)} books "
                            f"live, {rate:.0f} messages a second, {running.outbox.dropped} dropped")
-            for task in (stopped, ended):
-                task.cancel()
-            await asyncio.gather(stopped, return_exceptions=True)
-            with suppress(asyncio.CancelledError):
-                await ended
+            if ended.done():
+                ended.result()
+            await end(stopped, ended)
     return 0
 
 
@@ -148,12 +148,10 @@ class _Child:
             pause = min(LONGEST_PAUSE, 2 * pause)
 
     @staticmethod
-    async def _either(done: asyncio.Event, other: object) -> None:
-        tasks = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(other)]  # type: ignore
+    async def _either(done: asyncio.Event, other: Coroutine[Any, Any, object]) -> None:
+        tasks = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(other)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     @staticmethod
     async def _end(process: asyncio.subprocess.Process) -> None:

@@ -41,6 +41,7 @@ from mexcfast.gateway.lines import Line
 from mexcfast.gateway.news import GatewayDown, GatewayUp, MessagesLost, SourceChanged
 from mexcfast.gateway.sources import Life, Source, Sources
 from mexcfast.net.notices import Notices, call
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.gateway")
 
@@ -322,11 +323,8 @@ class Consumer:
 
     async def close(self) -> None:
         """Books stay readable and are STOPPED, feeds end."""
-        tasks = [*self._tasks, *(task for _, task in self._asking.values())]
-        for task in tasks:
-            task.cancel()
         self._stage.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks, *(task for _, task in self._asking.values()))
         self._tasks, self._asking = [], {}
         await self._bus.close()
 

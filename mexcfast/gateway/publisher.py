@@ -34,6 +34,7 @@ from mexcfast.gateway.sharding import Shard
 from mexcfast.gateway.snapshot import snapshot_of
 from mexcfast.gateway.wire import Beat, Kind
 from mexcfast.net.connection import StreamSettings
+from mexcfast.net.tasks import end
 from mexcfast.types import ContractState
 
 log = logging.getLogger("mexcfast.gateway")
@@ -253,9 +254,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Say goodbye, then end. Consumers flag what came from here at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         if self._bus.is_up:
             self.outbox.clear()
