@@ -30,11 +30,11 @@ LEAVE_WITHIN = 10.0          # seconds that processes have to say goodbye
 
 async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | None, sim: bool,
                   shard: str, processes: int, share: int, channels: str, name: str | None,
-                  creds: str | None, nkey: str | None, beat: float, seconds: float | None,
-                  with_parent: bool) -> int:
+                  creds: str | None, nkey: str | None, ca: str | None, beat: float,
+                  seconds: float | None, with_parent: bool) -> int:
     """Publish until Ctrl-C, SIGTERM, `seconds` or (with_parent) the end of standard input."""
     url = nats if nats is not None else os.environ.get(VARIABLE, "")
-    Address.parse(url, creds=creds, nkey=nkey)            # before any process is started
+    Address.parse(url, creds=creds, nkey=nkey, ca=ca)     # before any process is started
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -47,7 +47,8 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
             endpoint = venue.rest_url
         if processes > 1:
             options = ["--share", str(processes), "--channels", channels, "--beat", str(beat)]
-            for option, value in (("--endpoint", endpoint), ("--creds", creds), ("--nkey", nkey)):
+            for option, value in (("--endpoint", endpoint), ("--creds", creds), ("--nkey", nkey),
+                                  ("--ca", ca)):
                 if value is not None:
                     options += [option, value]
             _end_after(seconds, done)
@@ -58,7 +59,7 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
         wanted = list(dict.fromkeys(symbols)) or None
         async with Gateway(url, endpoint=LIVE if endpoint is None else Endpoint.at(endpoint),
                            symbols=wanted, shard=shard, channels=_names(channels), name=name,
-                           share=share, creds=creds, nkey=nkey,
+                           share=share, creds=creds, nkey=nkey, ca=ca,
                            settings=GatewaySettings(beat_every=beat)) as running:
             typer.echo(f"{running.name}: {len(running.contracts)} contracts, to {url_of(url)}")
             _end_after(seconds, done)
