@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -419,27 +419,33 @@ CANDIDATES: dict[str, Callable[[Course], Awaitable[None]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="One client of bench/wire.py.")
-    parser.add_argument("name", choices=list(CANDIDATES))
+def one_run(parser: argparse.ArgumentParser,
+            candidates: Mapping[str, Callable[[Course], Awaitable[None]]], frames: int) -> None:
+    """The run that the arguments ask for. parser: has what is this bench's own; frames: default."""
+    parser.add_argument("name", choices=list(candidates))
     parser.add_argument("loop", choices=("sleep", "spin"))
     parser.add_argument("port", type=int)
     parser.add_argument("--core", type=int)
-    parser.add_argument("--paced", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=1000)
-    parser.add_argument("--blast", type=int, default=0)
-    parser.add_argument("--frames", type=int, default=20_000, help="as given to the server")
+    parser.add_argument("--frames", type=int, default=frames, help="as given to the server")
     parser.add_argument("--levels", type=int, default=1_000, help="as given to the server")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     pin(given.core)
     course = Course(given)
     try:
-        run(CANDIDATES[given.name](course), spin=given.loop == "spin")
+        run(candidates[given.name](course), spin=given.loop == "spin")
     except Missing as reason:
         print(reason, file=sys.stderr)
         sys.exit(3)
     print(json.dumps(course.result), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="One client of bench/wire.py.")
+    parser.add_argument("--paced", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1000)
+    parser.add_argument("--blast", type=int, default=0)
+    one_run(parser, CANDIDATES, frames=20_000)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import logging
 import socket
 import sys
 import time
@@ -24,12 +23,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from client import Course, Top, _raw_socket
+from client import Course, Top, _raw_socket, one_run
 from frames import SYMBOL
-from harness import Missing, latencies, native, pin, quiet_gc
+from harness import latencies, native, quiet_gc
 from rivals import CCXT_SYMBOL, SortedBook, ccxt_exchange
-
-from mexcfast.runtime import run
 
 KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
 PATH = "/api/v1/private/order/create"
@@ -195,24 +192,9 @@ TRADERS: dict[str, Callable[[Course], Awaitable[None]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="One trader of bench/tick_to_trade.py.")
-    parser.add_argument("name", choices=list(TRADERS))
-    parser.add_argument("loop", choices=("sleep", "spin"))
-    parser.add_argument("port", type=int)
-    parser.add_argument("--core", type=int)
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--rate", type=float, default=500)
-    parser.add_argument("--frames", type=int, default=1_100, help="as given to the server")
-    parser.add_argument("--levels", type=int, default=1_000)
-    given = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    pin(given.core)
-    course = Course(given)
-    try:
-        run(TRADERS[given.name](course), spin=given.loop == "spin")
-    except Missing as reason:
-        print(reason, file=sys.stderr)
-        sys.exit(3)
-    print(json.dumps(course.result), flush=True)
+    one_run(parser, TRADERS, frames=1_100)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from mexcfast.net.alerts import Alerts, Webhook
 from mexcfast.net.executor import Executor
 from mexcfast.net.heart import LINE_MAX, check_socket_path, decode, encode
 from mexcfast.net.killswitch import KillSwitch
+from mexcfast.net.tasks import end
 
 try:
     import fcntl
@@ -169,9 +170,7 @@ class Watchdog:
                 with suppress(FileNotFoundError):
                     os.unlink(self.path)
                 server.close()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+                await end(*tasks)
                 self._bot = None        # it will notice that nobody watches it any more
                 for writer in list(self._writers):
                     writer.close()

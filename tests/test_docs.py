@@ -232,3 +232,20 @@ def test_pages_are_reached_and_sources_beside_them_linked(site: Path) -> None:
     for name in ("start", "examples", "strategies", "books", "orders", "kill_switch", "sim",
                  "benchmarks", "security", "reference", "changelog", "contributing"):
         assert f'href="{name}/"' in home, name
+
+
+def test_the_list_of_rooms_names_every_module() -> None:
+    """Those of core/ and net/ one by one, other packages as a whole."""
+    rooms = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Rooms")[2]
+    rooms = rooms.partition("\n## ")[0]
+    firsts = [line.split("|")[1] for line in rooms.splitlines() if "|" in line]
+    named = {name.removesuffix(".py") for name in re.findall("`([^`]+)`", "".join(firsts))}
+    here = ROOT / "mexcfast"
+    found = {path.relative_to(here).with_suffix("").as_posix()
+             for pattern in ("*.py", "core/*.py*", "net/*.py*") for path in here.glob(pattern)
+             if not path.name.startswith("__")}
+    found |= {f"{path.parent.name}/" for path in here.glob("*/__init__.py")
+              if path.parent.name not in ("core", "net")}
+    assert len(found) > 80
+    assert not found - named, "not in the list"
+    assert not {name for name in named if "/" in name} - found, "in the list and not there"

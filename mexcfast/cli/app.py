@@ -350,6 +350,8 @@ def gateway(
                                              "an earlier.")] = None,
     creds: Annotated[str | None, typer.Option(help="NATS credentials file.")] = None,
     nkey: Annotated[str | None, typer.Option(help="File with a NATS nkey seed.")] = None,
+    ca: Annotated[str | None, typer.Option(help="PEM file of certificates to trust with tls://, "
+                                           "instead of the system's.")] = None,
     beat: Annotated[float, typer.Option(min=0.05, max=60, help="Seconds between heartbeats.")] =
     0.5,
     sim: Annotated[bool, typer.Option("--sim", help="From the embedded exchange.")] = False,
@@ -365,8 +367,8 @@ def gateway(
                    endpoint=endpoint)
         return await room.gateway(
             symbols or [], nats=nats, endpoint=endpoint, sim=sim, shard=shard, processes=processes,
-            share=share, channels=channels, name=name, creds=creds, nkey=nkey, beat=beat,
-            seconds=seconds, with_parent=with_parent)
+            share=share, channels=channels, name=name, creds=creds, nkey=nkey, ca=ca,
+            beat=beat, seconds=seconds, with_parent=with_parent)
 
     _finish(run(_quietly(work())))
 

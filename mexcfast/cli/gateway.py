@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,6 +20,7 @@ from mexcfast.core.rest import LIVE, Endpoint
 from mexcfast.errors import ConfigError
 from mexcfast.gateway import Gateway, GatewaySettings
 from mexcfast.gateway.bus import VARIABLE, Address
+from mexcfast.net.tasks import end
 
 STATUS_EVERY = 10.0          # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0     # seconds before a process that died is started again
@@ -28,11 +30,11 @@ LEAVE_WITHIN = 10.0          # seconds that processes have to say goodbye
 
 async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | None, sim: bool,
                   shard: str, processes: int, share: int, channels: str, name: str | None,
-                  creds: str | None, nkey: str | None, beat: float, seconds: float | None,
-                  with_parent: bool) -> int:
+                  creds: str | None, nkey: str | None, ca: str | None, beat: float,
+                  seconds: float | None, with_parent: bool) -> int:
     """Publish until Ctrl-C, SIGTERM, `seconds` or (with_parent) the end of standard input."""
     url = nats if nats is not None else os.environ.get(VARIABLE, "")
-    Address.parse(url, creds=creds, nkey=nkey)            # before any process is started
+    Address.parse(url, creds=creds, nkey=nkey, ca=ca)     # before any process is started
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -45,7 +47,8 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
             endpoint = venue.rest_url
         if processes > 1:
             options = ["--share", str(processes), "--channels", channels, "--beat", str(beat)]
-            for option, value in (("--endpoint", endpoint), ("--creds", creds), ("--nkey", nkey)):
+            for option, value in (("--endpoint", endpoint), ("--creds", creds), ("--nkey", nkey),
+                                  ("--ca", ca)):
                 if value is not None:
                     options += [option, value]
             _end_after(seconds, done)
@@ -56,7 +59,7 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
         wanted = list(dict.fromkeys(symbols)) or None
         async with Gateway(url, endpoint=LIVE if endpoint is None else Endpoint.at(endpoint),
                            symbols=wanted, shard=shard, channels=_names(channels), name=name,
-                           share=share, creds=creds, nkey=nkey,
+                           share=share, creds=creds, nkey=nkey, ca=ca,
                            settings=GatewaySettings(beat_every=beat)) as running:
             typer.echo(f"{running.name}: {len(running.contracts)} contracts, to {url_of(url)}")
             _end_after(seconds, done)
@@ -72,11 +75,9 @@ async def gateway(symbols: Sequence[str], *, nats: str | None, endpoint: str | N
                 sent, began = running.outbox.sent, time.monotonic()
                 typer.echo(f"{running.name}: {running.live} of {len(running.contracts)} books "
                            f"live, {rate:.0f} messages a second, {running.outbox.dropped} dropped")
-            for task in (stopped, ended):
-                task.cancel()
-            await asyncio.gather(stopped, return_exceptions=True)
-            with suppress(asyncio.CancelledError):
-                await ended
+            if ended.done():
+                ended.result()
+            await end(stopped, ended)
     return 0
 
 
@@ -148,12 +149,10 @@ class _Child:
             pause = min(LONGEST_PAUSE, 2 * pause)
 
     @staticmethod
-    async def _either(done: asyncio.Event, other: object) -> None:
-        tasks = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(other)]  # type: ignore
+    async def _either(done: asyncio.Event, other: Coroutine[Any, Any, object]) -> None:
+        tasks = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(other)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     @staticmethod
     async def _end(process: asyncio.subprocess.Process) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,9 @@ def picture(figure: Any, sketch: Sketch, symbol: str, held: tape.Contents) -> No
         prices.scatter([moment(each[0]) for each in found], [each[1] for each in found],
                        s=[18 + 60 * each[2] / most for each in found], color=colour, marker=mark,
                        alpha=0.5, linewidths=0, label=f"trades, taker {side}s")
-    spread.step(times, [ask - bid for bid, ask in zip(bids, asks, strict=True)], where="post",
-                color="#1f77b4", linewidth=1)
+    widths = [width(bid, ask) for _, bid, ask in tops]
+    spread.step(times, widths, where="post", color="#1f77b4", linewidth=1)
+    spread.set_ylim(bottom=min([0.0, *(each for each in widths if each < 0)]))
     is_named = False
     for start, end in doubts(tops):
         for each in (prices, spread):
@@ -135,10 +137,18 @@ def picture(figure: Any, sketch: Sketch, symbol: str, held: tape.Contents) -> No
     prices.set_ylabel("price")
     spread.set_ylabel("spread")
     spread.set_xlabel(f"arrival, UTC, {moment(held.first_ns):%Y-%m-%d}")
-    prices.ticklabel_format(axis="y", useOffset=False)
+    for each in (prices, spread):
+        each.ticklabel_format(axis="y", useOffset=False)
     prices.grid(alpha=0.3)
     spread.grid(alpha=0.3)
     prices.legend(loc="best", fontsize="small")
+
+
+def width(bid: float | None, ask: float | None) -> float:
+    """The spread as the prices are written; a difference of floats would show their last bits."""
+    if bid is None or ask is None:
+        return float("nan")
+    return float(Decimal(repr(ask)) - Decimal(repr(bid)))
 
 
 def doubts(tops: list[tuple[int, float | None, float | None]]) -> list[tuple[int, int]]:

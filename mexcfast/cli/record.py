@@ -95,15 +95,17 @@ async def record(symbols: Sequence[str], *, sim: bool, endpoint: str | None,
             with suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), 0.1)
             screen.draw()
-            if not screen.is_live and time.monotonic() - told >= 1:
+            ends = seconds is not None and time.monotonic() - began >= seconds
+            if not screen.is_live and time.monotonic() - told >= 1 and not ends:
                 told = time.monotonic()
                 screen.say(status())
         await recorder.stop()
         if recorder.error is not None:
             raise mx.TapeError(f"{output}: recording stopped: {recorder.error}")
         screen.say(status())
-        screen.say(f"play it with: mexcfast replay {output}")
-        if not counter.frames:
+        if counter.frames:
+            screen.say(f"play it with: mexcfast replay {output}")
+        else:
             screen.say("nothing came", "bold red")
         return int(recorder.ring.lost > 0 or not counter.frames)
 

@@ -9,12 +9,14 @@ import asyncio
 import importlib
 import logging
 import os
+import re
+import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from mexcfast.errors import ConfigError, ConnectFailed, MissingExtra
@@ -25,6 +27,12 @@ log = logging.getLogger("mexcfast.gateway")
 VARIABLE = "MEXCFAST_NATS"
 REPEAT_AFTER = 10.0          # seconds before the same error is logged again
 SCHEMES = ("nats", "tls")
+#: What the files hold, as strictly as nats-py reads them: it would look for a creds file's JWT for
+#: ever, and end its reconnecting by a seed that it cannot read.
+CREDS = re.compile(rb"BEGIN NATS USER JWT[^\n]*\n[\w.-]+\n.*"
+                   rb"BEGIN USER NKEY SEED[^\n]*\nSU[A-Z2-7]{56}\n", re.DOTALL)
+REFUSED = re.compile("authorization|expired|revoked", re.IGNORECASE)
+NKEY = re.compile(rb"\A\s*SU[A-Z2-7]{56}\s*\Z")
 Handler = Callable[[Any], Awaitable[None]]
 
 
@@ -38,13 +46,16 @@ class Address:
     token: str | None = field(default=None, repr=False)
     creds: str | None = field(default=None, repr=False)      # path of a .creds file
     nkey: str | None = field(default=None, repr=False)       # path of a file with an nkey seed
+    ca: str | None = None                # path of the certificates to trust; None: the system's
 
     @classmethod
     def parse(cls, url: str, *, creds: str | os.PathLike[str] | None = None,
-              nkey: str | os.PathLike[str] | None = None) -> Address:
+              nkey: str | os.PathLike[str] | None = None,
+              ca: str | os.PathLike[str] | None = None) -> Address:
         """From nats://[user:password@|token@]host[:port], several separated by commas.
 
-        tls:// asks for TLS. Raises ConfigError, which never repeats what stands before an @.
+        tls:// insists on TLS. Raises ConfigError, which never repeats what stands before an @ or
+        in a file.
         """
         servers: list[str] = []
         found: set[tuple[str | None, str | None]] = set()
@@ -68,13 +79,45 @@ class Address:
         if len(found) > 1 or ((creds or nkey) and found) or (creds and nkey):
             raise ConfigError("NATS has more than one set of credentials; allowed: one, the same "
                               "for all servers: in the address, a creds file or an nkey file")
-        for name, path in (("creds", creds), ("nkey", nkey)):
+        for name, path in (("creds", creds), ("nkey", nkey), ("ca", ca)):
             if path is not None and not os.path.isfile(path):
                 raise ConfigError(f"{name} is {os.fspath(path)!r}; allowed: a file that exists")
         user, password = found.pop() if found else (None, None)
-        return cls(tuple(servers), user if password is not None else None, password,
-                   user if password is None else None, None if creds is None else os.fspath(creds),
-                   None if nkey is None else os.fspath(nkey))
+        address = cls(tuple(servers), user if password is not None else None, password,
+                      user if password is None else None,
+                      None if creds is None else os.fspath(creds),
+                      None if nkey is None else os.fspath(nkey),
+                      None if ca is None else os.fspath(ca))
+        if (fault := address.fault_of_files()) is not None:
+            raise ConfigError(fault)
+        address.tls()
+        return address
+
+    def fault_of_files(self) -> str | None:
+        """What is wrong with the files of credentials as they are now, without their words."""
+        for name, path, shape, allowed in (
+                ("creds", self.creds, CREDS, "a file with a NATS user JWT and a user's nkey seed"),
+                ("nkey", self.nkey, NKEY, "a file with a user's nkey seed, SU..., and no more")):
+            if path is None:
+                continue
+            try:
+                with open(path, "rb") as file:
+                    is_fit = shape.search(file.read(100_000)) is not None
+            except OSError as error:
+                return f"{name} is {path!r}: {error.strerror}; allowed: {allowed}"
+            if not is_fit:
+                return f"{name} is {path!r}, which is something else; allowed: {allowed}"
+        return None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """For servers with certificates of `ca`; None: as the system trusts. Raises ConfigError."""
+        if self.ca is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except OSError as error:              # an SSLError is one
+            raise ConfigError(f"ca is {self.ca!r}, which cannot be read ({error.strerror or error}"
+                              "); allowed: a file of PEM certificates") from None
 
     def __str__(self) -> str:
         return ",".join(self.servers)
@@ -83,6 +126,83 @@ class Address:
 def redacted(url: str) -> str:
     """An address without whatever stands before its last @."""
     return f"***@{url.rpartition('@')[2]}" if "@" in url else url
+
+
+class _Refusal(ConnectionError):
+    """We do not go on with this server, and why; nats-py tries again after an OSError."""
+
+
+class _InVain(Exception):
+    """Trying again would end in the same way, and how."""
+
+
+def _text(error: Exception) -> str:
+    """What may be told of it: parsers of credentials quote them, others do not."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{type(error).__name__}: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"{type(error).__name__}: {error.reason}"
+    if isinstance(error, _Refusal):
+        return str(error)
+    said = str(error) if type(error).__module__ == "nats.errors" else ""
+    return f"{type(error).__name__} {said}".strip()
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the next try will end in the same way. A handshake that was cut off need not."""
+    if isinstance(error, ssl.SSLError):
+        return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    return isinstance(error, _Refusal) or (
+        type(error).__module__ == "nats.errors" and REFUSED.search(str(error)) is not None)
+
+
+def _careful(nats: Any, address: Address) -> Any:
+    """A client of nats-py that tells no secret to a server without the TLS that tls:// asks for.
+
+    nats-py itself leaves it to the server, or to whoever answers in its place, whether there is
+    TLS. What its readers of files raise ends its reconnecting; here nothing does.
+    """
+    class Careful(nats.Client):  # type: ignore[misc]
+        _transport: Any
+
+        async def _process_info(self, info: dict[str, Any], initial_connection: bool = False
+                                ) -> None:
+            wants = self._current_server.uri.scheme == "tls"
+            if initial_connection and wants and not info.get("tls_required"):
+                if not info.get("tls_available"):
+                    self._refuse("tls:// asks for TLS and the server offers none")
+                info["tls_required"] = True         # what is looked at next
+            await super()._process_info(info, initial_connection)
+
+        def _connect_command(self) -> bytes:
+            fault = address.fault_of_files()        # they may have been renewed
+            if fault is not None:
+                self._refuse(fault)
+            try:
+                return bytes(super()._connect_command())
+            except Exception as error:
+                self._refuse(f"credentials: {type(error).__name__}")
+
+        async def _process_err(self, err_msg: str) -> None:
+            """Most of these end the connection, and nats-py would not try again."""
+            if "permissions violation" in err_msg.lower():
+                await super()._process_err(err_msg)
+            else:
+                await self._error_cb(_Refusal(err_msg.strip("'")))
+                await self._process_op_err(_Refusal(err_msg))
+
+        def _refuse(self, why: str) -> NoReturn:
+            self._transport.close()                 # nats-py would forget it open
+            raise _Refusal(why) from None
+
+        async def give_up(self) -> None:
+            """Close; nats-py waits without end for a connection whose handshake has failed."""
+            transport, self._transport = self._transport, None
+            if transport is not None:
+                transport.close()
+            await self.close()
+
+    return Careful()
 
 
 class Bus:
@@ -103,21 +223,26 @@ class Bus:
         self._nats: Any = None
         self._last_error = ""
         self._logged, self._logged_s = "", 0.0
-        self._is_closing = False
+        self._refusals = 0             # while it opens
+        self._is_opening = self._is_closing = False
         self.slow = 0                  # messages that a subscription dropped
 
     async def open(self) -> None:
-        """Connect. Raises ConnectFailed, MissingExtra; from then on it reconnects for ever."""
+        """Connect. Raises ConnectFailed, MissingExtra; from then on it reconnects for ever.
+
+        A server that is not there is waited for, one that refuses us is not.
+        """
         try:
             client = importlib.import_module("nats.aio.client")
         except ImportError as error:
             raise MissingExtra("gateway", str(error)) from error
 
         address = self.address
-        self._nats = client.Client()
+        self._nats = _careful(client, address)
         options: dict[str, Any] = {
             "user": address.user, "password": address.password, "token": address.token,
-            "user_credentials": address.creds, "nkeys_seed": address.nkey}
+            "user_credentials": address.creds, "nkeys_seed": address.nkey, "tls": address.tls()}
+        self._is_opening, self._refusals = True, 0
         try:
             await asyncio.wait_for(self._nats.connect(
                 list(address.servers), name=self._name, allow_reconnect=True,
@@ -126,16 +251,24 @@ class Bus:
                 reconnected_cb=self._up,
                 **{name: value for name, value in options.items() if value is not None}),
                 self._within)
+        except _InVain as why:
+            with suppress(Exception):
+                await self._nats.give_up()
+            raise ConnectFailed(f"NATS at {address} cannot be used: {why}") from None
         except TimeoutError:
             with suppress(Exception):
-                await self._nats.close()
+                await self._nats.give_up()
             raise ConnectFailed(f"NATS at {address} did not take us within {self._within:g} s: "
                                 f"{self._last_error or 'no answer'}") from None
         except ImportError as error:                   # nkeys
             raise MissingExtra("gateway", str(error)) from error
         except Exception as error:
+            with suppress(Exception):
+                await self._nats.give_up()
             # a cause is not chained: parsers of credentials quote them
             raise ConnectFailed(f"NATS at {address}: {type(error).__name__}") from None
+        finally:
+            self._is_opening = False
         log.info("NATS at %s: connected", address)
         self._on_up(False)
 
@@ -188,8 +321,11 @@ class Bus:
         if self._last_error == "SlowConsumerError":
             self.slow += 1
             return
-        text = str(error) if type(error).__module__ == "nats.errors" else ""
-        self._last_error = f"{self._last_error} {text}".strip()
+        self._last_error = _text(error)
+        if self._is_opening and _is_refusal(error):
+            self._refusals += 1
+            if self._refusals >= len(self.address.servers):
+                raise _InVain(self._last_error)
         # while a server is away each try fails in the same way, four times a second
         is_news = (self._last_error != self._logged
                    or time.monotonic() - self._logged_s >= REPEAT_AFTER)

@@ -41,6 +41,7 @@ from mexcfast.gateway.lines import Line
 from mexcfast.gateway.news import GatewayDown, GatewayUp, MessagesLost, SourceChanged
 from mexcfast.gateway.sources import Life, Source, Sources
 from mexcfast.net.notices import Notices, call
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.gateway")
 
@@ -269,8 +270,9 @@ class Consumer:
             book = await consumer.book("BTC_USDT")
 
     nats: its address; None: the environment variable MEXCFAST_NATS. creds, nkey: files with what
-    proves who we are. silent_after: seconds without a fresh beat after which all that comes from a
-    gateway is flagged; `bound` says within how many it has happened.
+    proves who we are; ca: one with the certificates to trust instead of the system's. silent_after:
+    seconds without a fresh beat after which all that comes from a gateway is flagged; `bound` says
+    within how many it has happened.
     What a Client offers for reading is here as well: book, deals, ticker, subscribe, watch ...
     Times of receipt (ts_recv_ns) are the gateway's. Raises ConfigError, and ConnectFailed or
     MissingExtra when entered.
@@ -278,12 +280,13 @@ class Consumer:
 
     def __init__(self, nats: str | None = None, *, silent_after: float = 2.0,
                  creds: str | os.PathLike[str] | None = None,
-                 nkey: str | os.PathLike[str] | None = None, pending_bytes: int = 16_000_000,
+                 nkey: str | os.PathLike[str] | None = None,
+                 ca: str | os.PathLike[str] | None = None, pending_bytes: int = 16_000_000,
                  connect_within: float = 10.0) -> None:
         if not 0.05 <= silent_after <= 3600:
             raise ConfigError(f"silent_after is {silent_after!r}; allowed: 0.05 to 3600 seconds")
         address = Address.parse(nats if nats is not None else os.environ.get(VARIABLE, ""),
-                                creds=creds, nkey=nkey)
+                                creds=creds, nkey=nkey, ca=ca)
         self.silent_after = silent_after
         self._stage = _Stage(Sources(int(silent_after * 1e9)))
         self._stage.questions = self._ask
@@ -322,11 +325,8 @@ class Consumer:
 
     async def close(self) -> None:
         """Books stay readable and are STOPPED, feeds end."""
-        tasks = [*self._tasks, *(task for _, task in self._asking.values())]
-        for task in tasks:
-            task.cancel()
         self._stage.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks, *(task for _, task in self._asking.values()))
         self._tasks, self._asking = [], {}
         await self._bus.close()
 

@@ -34,6 +34,7 @@ from mexcfast.gateway.sharding import Shard
 from mexcfast.gateway.snapshot import snapshot_of
 from mexcfast.gateway.wire import Beat, Kind
 from mexcfast.net.connection import StreamSettings
+from mexcfast.net.tasks import end
 from mexcfast.types import ContractState
 
 log = logging.getLogger("mexcfast.gateway")
@@ -182,11 +183,12 @@ class Gateway:
             await gateway.ended()
 
     nats: its address; None: the environment variable MEXCFAST_NATS. creds, nkey: files with what
-    proves who we are. endpoint: the venue. symbols: contracts; None: all that are enabled, looked
-    for again now and then. shard: which part of them. channels: names as on the wire without
-    "push.", of CHANNELS per contract and of COMMON once, by shard 0; "kline.Min1" and so on for
-    candles. name: unique among gateways that run at once; a second one with it replaces the first.
-    share: this many processes use the venue's budget of snapshots from this address.
+    proves who we are; ca: one with the certificates to trust instead of the system's. endpoint: the
+    venue. symbols: contracts; None: all that are enabled, looked for again now and then. shard:
+    which part of them. channels: names as on the wire without "push.", of CHANNELS per contract and
+    of COMMON once, by shard 0; "kline.Min1" and so on for candles. name: unique among gateways that
+    run at once; a second one with it replaces the first. share: this many processes use the venue's
+    budget of snapshots from this address.
     Raises ConfigError, ConnectFailed, MissingExtra when entered.
     """
 
@@ -195,10 +197,11 @@ class Gateway:
                  channels: Iterable[str] = DEFAULT_CHANNELS, name: str | None = None,
                  share: int = 1, creds: str | os.PathLike[str] | None = None,
                  nkey: str | os.PathLike[str] | None = None,
+                 ca: str | os.PathLike[str] | None = None,
                  settings: GatewaySettings | None = None,
                  streams: StreamSettings | None = None) -> None:
         address = Address.parse(nats if nats is not None else os.environ.get(VARIABLE, ""),
-                                creds=creds, nkey=nkey)
+                                creds=creds, nkey=nkey, ca=ca)
         self.settings = settings or GatewaySettings()
         self.shard = Shard.parse(shard)
         self.name = name or f"shard-{self.shard.number}-of-{self.shard.total}"
@@ -253,9 +256,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Say goodbye, then end. Consumers flag what came from here at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         if self._bus.is_up:
             self.outbox.clear()

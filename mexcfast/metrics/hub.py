@@ -150,8 +150,7 @@ class Metrics:
         task, self._clock = self._clock, None
         server, self._server = self._server, None
         self.address = None
-        if task is not None:
-            await end(task)
+        await end(task)
         if server is not None:
             await server.close()
 

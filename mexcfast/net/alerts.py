@@ -28,6 +28,7 @@ from mexcfast.core.throttle import backoff_ms
 from mexcfast.core.window import Window
 from mexcfast.errors import ConfigError
 from mexcfast.net.sockets import connector
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.alerts")
 
@@ -160,10 +161,8 @@ class Webhook:
         """Give what is under way this long, then stop."""
         if self._task is not None:
             task, self._task = self._task, None
-            _, late = await asyncio.wait([task], timeout=grace_s)
-            if late:
-                task.cancel()
-                await asyncio.wait([task])
+            await asyncio.wait([task], timeout=grace_s)
+            await end(task)
 
 
 class Alerts:

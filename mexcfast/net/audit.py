@@ -106,8 +106,7 @@ class Audit:
     async def close(self) -> None:
         """Stop."""
         task, self._task = self._task, None
-        if task is not None:
-            await end(task)
+        await end(task)
 
     async def _run(self) -> None:
         turn = 0

@@ -161,8 +161,7 @@ class Connection:
         """Close the socket and stop for good."""
         self.state = ConnectionState.CLOSED
         try:
-            if self._task is not None:
-                await end(self._task)
+            await end(self._task)
         finally:                     # a caller that is cancelled leaves no open socket either
             if self._stream is not None:
                 self._stream.close()

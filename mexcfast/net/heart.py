@@ -123,16 +123,14 @@ class Heart:
         if self._fence in self._switch.fences:
             self._switch.fences.remove(self._fence)
         # First, so that nothing beats, misses or starts a watchdog that is about to end.
-        if self._task is not None:
-            await end(self._task)
-            self._task = None
+        await end(self._task)
+        self._task = None
         if self._writer is not None and goodbye and self.is_armed:
             with suppress(OSError, TimeoutError):
                 self._writer.write(encode({"bye": 1}))
                 async with asyncio.timeout(2.0):
                     await self._gone.wait()     # it answers, then hangs up
-        if self._listening is not None:
-            await end(self._listening)
+        await end(self._listening)
         self._hang_up()
 
     def _hang_up(self) -> None:

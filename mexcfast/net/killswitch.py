@@ -256,9 +256,7 @@ class KillSwitch:
                 for number in self._signals:
                     asyncio.get_running_loop().remove_signal_handler(number)
             self._signals.clear()
-        for task in (self._watch, self._work):
-            if task is not None:
-                await end(task)
+        await end(self._watch, self._work)
         self._watch = self._work = None
         await self.alerts.close()
 

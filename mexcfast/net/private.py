@@ -42,6 +42,7 @@ from mexcfast.errors import AuthenticationError, ConnectFailed, FrameError, Mexc
 from mexcfast.net.connection import SECOND, Connection, ConnectionState, StreamSettings
 from mexcfast.net.notices import Notices, call
 from mexcfast.net.tally import SocketTally
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.net")
 
@@ -340,10 +341,7 @@ class PrivateStream:
         """Close the sockets for good."""
         self._is_closed = True
         connections = self._take_all()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(*self._tasks)
         for connection in connections:
             await connection.close()
         self._was_live = False

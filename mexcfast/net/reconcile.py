@@ -39,6 +39,7 @@ from mexcfast.net.conditional_api import Conditional
 from mexcfast.net.executor import Executor
 from mexcfast.net.order_queries import OrderQueries
 from mexcfast.net.private import PrivateStream
+from mexcfast.net.tasks import end
 from mexcfast.types import ConditionalState, Order, TrailingState
 
 log = logging.getLogger("mexcfast.net")
@@ -184,11 +185,7 @@ class Reconciler:
             self._stream.on_unreadable.remove(self.doubt)
             self._stream.on_rotated.remove(self._audit_now.set)
             self._stream = None
-        tasks = [task for task in (self._task, self._audit) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(self._task, self._audit)
         self._enter(AccountState.OFFLINE, "closed")
 
     # -- comparing -------------------------------------------------------------------------------

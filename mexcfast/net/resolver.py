@@ -115,9 +115,8 @@ class Resolver:
 
     async def close(self) -> None:
         """Stop the task; what is not settled stays on the list."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            await end(task)
+        task, self._task = self._task, None
+        await end(task)
 
     async def _run(self) -> None:
         while True:

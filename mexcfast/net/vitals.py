@@ -81,8 +81,7 @@ class Vitals:
     async def close(self) -> None:
         """Stop looking."""
         task, self._task = self._task, None
-        if task is not None:
-            await end(task)
+        await end(task)
         self._patients.clear()
 
     async def _run(self) -> None:

@@ -33,6 +33,12 @@ ONE_WAY, HEDGE = 2, 1                     # positionMode of the exchange in the 
 NODES: list[TradingNode] = []
 
 
+def market(**more: Any) -> Exchange:
+    """A market at rest with orders all over, unless told otherwise."""
+    return Exchange(**{"seed": 5, "symbols": (BTC,), "levels": 100, "updates_per_second": 0,
+                       "merge_ms": 0, **more})
+
+
 def cases(*ids: str) -> Callable[[Any], Any]:
     """Mark a test as the automation of these cases of the host's test specs (conftest.py)."""
 

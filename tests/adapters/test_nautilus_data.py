@@ -9,7 +9,6 @@ those of its data testing spec.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from mexcfast.sim import Exchange
 
 HERE = importlib.util.find_spec("nautilus_trader") is not None
 needs_nautilus = pytest.mark.framework("nautilus_trader", "nautilus")
+pytestmark = pytest.mark.usefixtures("nothing_is_hidden")
 
 if HERE:
     from nautilus_trader.model.book import OrderBook
@@ -48,16 +48,7 @@ else:
     def cases(*ids: str) -> Any:
         return lambda test: test
 
-ALLOWED: tuple[str, ...] = ()
 START_NS = 10**18            # a time in nanoseconds, not in anything else
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_hidden(capfd: Any) -> Iterator[None]:
-    """The node logs what goes wrong inside a client and goes on."""
-    yield
-    wrong = [line for line in "".join(capfd.readouterr()).splitlines() if "[ERROR]" in line]
-    assert not wrong, wrong
 
 
 @needs_nautilus

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mexcfast.sim import Exchange
-
 HERE = importlib.util.find_spec("nautilus_trader") is not None
 needs_nautilus = pytest.mark.framework("nautilus_trader", "nautilus")
+pytestmark = pytest.mark.usefixtures("nothing_is_hidden")
 
 if HERE:
     from nautilus_trader.model.enums import OrderSide, OrderStatus
 
-    from adapters.nautilus_support import BTC, IID, Exec, cases, exec_client, run, running, until
+    from adapters.nautilus_support import (
+        BTC,
+        IID,
+        Exec,
+        cases,
+        exec_client,
+        market,
+        run,
+        running,
+        until,
+    )
     BUY, SELL = OrderSide.BUY, OrderSide.SELL
 else:
     def cases(*ids: str) -> Any:
         return lambda test: test
 
 SHORT = {"recv_window_s": 1}         # a request that was not executed is proven so after 2 s
-
-
-@pytest.fixture
-def allowed() -> list[str]:
-    """Parts of errors that a test expects in the log, each of them."""
-    return []
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_hidden(capfd: Any, allowed: list[str]) -> Iterator[None]:
-    """The node logs what goes wrong inside a client and goes on."""
-    yield
-    text = "".join(capfd.readouterr())
-    wrong = [line for line in text.splitlines() if "[ERROR]" in line
-             and not any(part in line for part in allowed)]
-    assert not wrong, text
-    assert all(part in text for part in allowed), text
-
-
-def market() -> Exchange:
-    return Exchange(seed=5, symbols=(BTC,), levels=100, updates_per_second=0, merge_ms=0)
 
 
 @needs_nautilus

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from mexcfast.sim import Exchange
 
 HERE = importlib.util.find_spec("nautilus_trader") is not None
 needs_nautilus = pytest.mark.framework("nautilus_trader", "nautilus")
+pytestmark = pytest.mark.usefixtures("nothing_is_hidden")
 
 if HERE:
     from nautilus_trader.core.uuid import UUID4
@@ -40,6 +40,7 @@ if HERE:
         Exec,
         cases,
         exec_client,
+        market,
         run,
         running,
         until,
@@ -50,29 +51,6 @@ else:
         return lambda test: test
 
 PLACED = ["OrderInitialized", "OrderSubmitted", "OrderAccepted"]
-
-
-@pytest.fixture
-def allowed() -> list[str]:
-    """Parts of errors that a test expects in the log, each of them."""
-    return []
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_hidden(capfd: Any, allowed: list[str]) -> Iterator[None]:
-    """The node logs what goes wrong inside a client and goes on."""
-    yield
-    text = "".join(capfd.readouterr())
-    wrong = [line for line in text.splitlines() if "[ERROR]" in line
-             and not any(part in line for part in allowed)]
-    assert not wrong, text
-    assert all(part in text for part in allowed), text
-
-
-def market(**more: Any) -> Exchange:
-    """A market at rest with orders all over, unless told otherwise."""
-    return Exchange(**{"seed": 5, "symbols": (BTC,), "levels": 100, "updates_per_second": 0,
-                       "merge_ms": 0, **more})
 
 
 def sell_into(venue: Exchange, price: Any, quantity: int) -> None:

@@ -5,14 +5,11 @@ The short plans run with the suite; the whole one: pytest -m soak tests/chaos, o
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from chaos.order_chaos import chaos
 from chaos.order_plan import FAULTS, STEPS, Plan
-
-needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+from children import needs_kill
 
 
 def show(report) -> str:

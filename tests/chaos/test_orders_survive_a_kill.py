@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import mexcfast as mx
-from children import DEADLINE_S
+from children import killed_where_it_says_here, needs_kill
 from mexcfast.core.journal import Ledger, replay
 from mexcfast.core.rest import Endpoint
 from mexcfast.net.orders import Orders
 from mexcfast.sim import Exchange
 
 RUN = Path(__file__).with_name("order_run.py")
-
-
-async def killed(venue: Exchange, journal: Path, what: str, point: str, lane: str) -> None:
-    """Start the bot, wait for its point, kill it."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", str(RUN), venue.rest_url, venue.access_key, venue.secret,
-        str(journal), what, point, lane, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            assert (await child.stdout.readline()).strip() == b"here"
-    finally:
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGKILL)
-        await asyncio.wait_for(child.wait(), DEADLINE_S)
-
-
-needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 
 
 @needs_kill
@@ -51,7 +28,8 @@ def test_every_intent_is_settled_and_none_doubled(tmp_path, what, point, lane, i
     async def story() -> None:
         path = tmp_path / "orders"
         async with Exchange(seed=5, limits=False, updates_per_second=5) as venue:
-            await killed(venue, path, what, point, lane)
+            await killed_where_it_says_here(RUN, venue.rest_url, venue.access_key, venue.secret,
+                                            str(path), what, point, lane)
             left, _torn = replay(path.read_bytes())
             assert len(left.unsettled) >= in_doubt
             placed = len(venue.account.orders)

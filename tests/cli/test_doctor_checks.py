@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from loopback import Loopback
 from mexcfast.cli import checks_keys, checks_machine, checks_network, doctor, shapes
 from mexcfast.cli.checkup import CHECKS, Patient
 from mexcfast.core.rest import Endpoint
@@ -213,20 +214,11 @@ def test_the_right_to_withdraw(status: int, reply: Any, verdict: str, says: str)
         return web.json_response(reply, status=status)
 
     async def told() -> doctor.Finding:
-        app = web.Application()
-        app.router.add_get(checks_keys.WITHDRAWALS, answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            port = site._server.sockets[0].getsockname()[1]     # type: ignore[union-attr]
-            endpoint = Endpoint.at(f"http://127.0.0.1:{port}")
+        async with Loopback(answer, checks_keys.WITHDRAWALS) as venue:
+            endpoint = Endpoint.at(f"http://{venue.host}")
             async with Executor(endpoint, Signer("key", "secret"), Clock()) as executor:
                 return await checks_keys.withdrawals(Patient(
                     endpoint, executor, True, sign_query=lambda query: f"signed-{len(query)}"))
-        finally:
-            await runner.cleanup()
 
     finding = asyncio.run(told())
     assert finding.verdict == verdict and says in finding.text, finding

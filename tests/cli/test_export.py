@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,6 +171,24 @@ def test_an_unknown_contract_is_not_drawn(tape: Path, tmp_path: Path) -> None:
     done = run("replay", str(tape), "--plot", str(tmp_path / "x.png"), "--symbol", "SOL_USDT")
     assert done.returncode == 1 and "holds nothing of SOL_USDT" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@needs_matplotlib
+def test_an_even_spread_is_drawn_even() -> None:
+    """84055.1 - 84055.0 and 84055.2 - 84055.1 differ as floats, and zero is in the picture."""
+    from matplotlib.figure import Figure
+
+    sketch, figure = drawing.Sketch(0, 30_000), Figure()
+    for ts_ns, bid, ask in ((1, 84055.0, 84055.1), (10_000, 84055.1, 84055.2),
+                            (20_000, None, 84055.2), (25_000, 1e-9, 84055.2)):
+        sketch.add_top(ts_ns, bid, ask, True)
+    drawing.picture(figure, sketch, "BTC_USDT", SimpleNamespace(first_ns=0, last_ns=30_000))
+    _, spread = figure.axes
+    drawn = [str(each) for each in spread.lines[0].get_ydata()]
+    assert drawn == ["0.1", "0.1", "nan", "84055.199999999", "84055.199999999"]
+    assert spread.get_ylim()[0] == 0
+    figure.draw_without_rendering()
+    assert not spread.yaxis.get_major_formatter().get_offset()
 
 
 def test_lines_are_thinned_and_holes_stay() -> None:

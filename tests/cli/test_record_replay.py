@@ -57,6 +57,13 @@ def test_a_replay_says_what_is_on_the_tape(tape: Path) -> None:
     assert slow.returncode == 0 and told["books"]["ETH_USDT"]["hash"] in slow.stdout
 
 
+def test_a_recording_of_nothing_is_not_offered_for_playing(tmp_path: Path) -> None:
+    done = run("record", "BTC_USDT", "-o", str(tmp_path / "tape"), "--endpoint",
+               "http://127.0.0.1:1", "--seconds", "1.5")
+    assert done.returncode == 1 and done.stdout.rstrip().endswith("nothing came")
+    assert "mexcfast replay" not in done.stdout
+
+
 def test_frames_are_exported(tape: Path, tmp_path: Path) -> None:
     target = tmp_path / "lines.gz"
     done = run("replay", str(tape), "--json", "--export", str(target))

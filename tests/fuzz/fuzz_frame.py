@@ -374,27 +374,7 @@ def run(runs: int, seconds: float, seed: int) -> dict[str, int]:
     return seen
 
 
-def main() -> None:
-    if "--atheris" in sys.argv:
-        import atheris  # type: ignore[import-not-found]
-
-        sys.argv.remove("--atheris")
-        atheris.instrument_all()
-        atheris.Setup(sys.argv, check)
-        atheris.Fuzz()
-        return
-    import argparse
-
-    parser = argparse.ArgumentParser(description="Fuzz the frame parser and the book.")
-    parser.add_argument("--runs", type=int, default=2**60)
-    parser.add_argument("--seconds", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=20260101)
-    given = parser.parse_args()
-    seen = run(given.runs, given.seconds, given.seed)
-    for name, count in sorted(seen.items(), key=lambda item: -item[1]):
-        print(f"{count:10,}  {name}")
-    print(f"{sum(seen.values()):10,}  executions, seed {given.seed}, no failure")
-
-
 if __name__ == "__main__":
-    main()
+    from command import command
+
+    command("the frame parser and the book", run, 20260101, check)

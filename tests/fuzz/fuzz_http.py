@@ -106,19 +106,8 @@ def run(runs: int, seconds: float, seed: int) -> dict[str, int]:
     return seen
 
 
-def main() -> None:
-    import argparse
-
-    parser = argparse.ArgumentParser(description="Fuzz the reading of HTTP answers.")
-    parser.add_argument("--runs", type=int, default=2**60)
-    parser.add_argument("--seconds", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=20260102)
-    given = parser.parse_args()
-    seen = run(given.runs, given.seconds, given.seed)
-    for name, count in sorted(seen.items(), key=lambda item: -item[1]):
-        print(f"{count:10,}  {name}")
-    print(f"{sum(seen.values()):10,}  executions, seed {given.seed}, no failure")
-
-
 if __name__ == "__main__":
-    main()
+    sys.path.insert(0, str(Path(__file__).parent))
+    from command import command
+
+    command("the reading of HTTP answers", run, 20260102)

@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mexcfast.core.rest import BY_NAME, ROUTES, Route, Subject, judge, read_answer
+from mexcfast.core.rest import ROUTES, Route, Subject, judge, read_answer
 from mexcfast.core.results import read_any, read_nothing
 from mexcfast.errors import BadAnswer, NotFound, VenueError
 from mexcfast.types import Accepted, Rejected, Unknown
@@ -154,28 +154,7 @@ def check_bytes(data: bytes) -> None:
         check(ROUTES[data[0] % len(ROUTES)], STATUSES[data[1] % len(STATUSES)], data[2:])
 
 
-def main() -> None:
-    if "--atheris" in sys.argv:
-        import atheris  # type: ignore[import-not-found]
-
-        sys.argv.remove("--atheris")
-        atheris.instrument_all()
-        atheris.Setup(sys.argv, check_bytes)
-        atheris.Fuzz()
-        return
-    import argparse
-
-    parser = argparse.ArgumentParser(description="Fuzz the reading of REST answers.")
-    parser.add_argument("--runs", type=int, default=2**60)
-    parser.add_argument("--seconds", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=20260102)
-    given = parser.parse_args()
-    assert BY_NAME
-    seen = run(given.runs, given.seconds, given.seed)
-    for name, count in sorted(seen.items(), key=lambda item: -item[1]):
-        print(f"{count:10,}  {name}")
-    print(f"{sum(seen.values()):10,}  executions, seed {given.seed}, no failure")
-
-
 if __name__ == "__main__":
-    main()
+    from command import command
+
+    command("the reading of REST answers", run, 20260102, check_bytes)

@@ -42,7 +42,7 @@ def test_wrong_addresses_are_refused_without_their_secrets(url):
 
 def test_one_set_of_credentials(tmp_path):
     seed = tmp_path / "seed"
-    seed.write_text("SU")
+    seed.write_text("SU" + "A" * 56)
     assert Address.parse("h", nkey=seed).nkey == str(seed)
     for more in ({"creds": seed}, {"nkey": seed}):
         with pytest.raises(ConfigError, match="more than one set"):

@@ -7,6 +7,7 @@ import json
 
 from aiohttp import WSMsgType, web
 
+from loopback import Loopback
 from mexcfast.core.depth import State
 from mexcfast.core.listener import Listener
 from mexcfast.net.connection import StreamSettings
@@ -38,7 +39,7 @@ class Watch:
                 await self._changed.wait()
 
 
-class Venue:
+class Venue(Loopback):
     """A WebSocket server that acknowledges everything unless told otherwise.
 
     answers: method -> list of replies to give, one request each, then the usual one. A reply is a
@@ -46,23 +47,15 @@ class Venue:
     """
 
     def __init__(self, watch):
+        super().__init__(self._serve)
         self.watch = watch
         self.answers = {}
         self.seen = []               # (socket number, request, loop time)
         self.sockets = []
 
-    async def __aenter__(self):
-        app = web.Application()
-        app.router.add_get("/edge", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.05)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = "ws://{}:{}/edge".format(*self._runner.addresses[0][:2])
-        return self
-
-    async def __aexit__(self, *error):
-        await self._runner.cleanup()
+    @property
+    def url(self):
+        return f"ws://{self.host}/edge"
 
     async def _serve(self, request):
         socket = web.WebSocketResponse(compress=False)

@@ -9,6 +9,7 @@ import logging
 import pytest
 from aiohttp import web
 
+from loopback import Loopback
 from mexcfast.errors import ConfigError
 from mexcfast.net.alerts import AlertLevel, Alerts, Webhook
 from net.everything import until
@@ -16,27 +17,18 @@ from net.everything import until
 NOW = 1_700_000_000_000
 
 
-class Receiver:
+class Receiver(Loopback):
     """An HTTP receiver on loopback; its behaviour is a list of statuses, or "hang"."""
 
     def __init__(self, *script: object) -> None:
+        super().__init__(self._take, "/hook/{token}", "POST")
         self.script = list(script)
         self.bodies: list[dict[str, object]] = []
         self.seen = 0
 
-    async def __aenter__(self) -> Receiver:
-        app = web.Application()
-        app.router.add_post("/hook/{token}", self._take)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}/hook/very-private-token"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}/hook/very-private-token"
 
     async def _take(self, request: web.Request) -> web.Response:
         self.seen += 1

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import mexcfast as mx
-from children import DEADLINE_S
+from children import killed_where_it_says_here, needs_kill
 from mexcfast.core.journal import replay
 from mexcfast.core.rest import Endpoint
 from mexcfast.sim import Exchange
@@ -329,7 +326,7 @@ def test_what_an_earlier_run_placed_leaves_no_doubt_open(tmp_path, kind, execute
     asyncio.run(story())
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+@needs_kill
 @pytest.mark.parametrize("point", ["journalled", "sent"])
 @pytest.mark.parametrize("kind", PATHS)
 def test_kill_9(tmp_path, kind, point):
@@ -337,18 +334,8 @@ def test_kill_9(tmp_path, kind, point):
     async def story():
         path = tmp_path / "orders"
         async with trading() as (venue, _):
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", str(RUN), venue.rest_url, venue.access_key, venue.secret,
-                str(path), kind, point, stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-            assert child.stdout is not None
-            try:
-                async with asyncio.timeout(DEADLINE_S):
-                    assert (await child.stdout.readline()).strip() == b"here"
-            finally:
-                with suppress(ProcessLookupError):
-                    child.send_signal(signal.SIGKILL)
-                await asyncio.wait_for(child.wait(), DEADLINE_S)
+            await killed_where_it_says_here(RUN, venue.rest_url, venue.access_key, venue.secret,
+                                            str(path), kind, point)
             left = replay(path.read_bytes())[0].unsettled
             assert [entry.what for entry in left.values()] == [
                 {"plan": "plan_place", "stop": "stop_place", "trailing": "track_place"}[kind]]

@@ -26,6 +26,25 @@ def test_a_task_is_over_when_it_returns() -> None:
     asyncio.run(main())
 
 
+def test_several_are_cancelled_together_and_none_is_no_task() -> None:
+    async def main() -> None:
+        first = asyncio.create_task(for_ever())
+        second = asyncio.create_task(first_is_cancelled(first))
+        await asyncio.sleep(0)
+        await end(first, None, second)
+        assert first.cancelled() and second.result()
+        await end(None)
+        await end()
+
+    async def first_is_cancelled(first: asyncio.Task[None]) -> bool:
+        try:
+            await for_ever()
+        finally:
+            return bool(first.cancelling())  # noqa: B012 - what the caller asks about
+
+    asyncio.run(main())
+
+
 def test_a_failure_is_logged_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     async def fails() -> None:
         try:

@@ -11,6 +11,7 @@ import picows
 import pytest
 from aiohttp import WSMsgType, web
 
+from loopback import Loopback
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.listener import Listener
 from mexcfast.core.reader import TAGS, Reader
@@ -25,34 +26,24 @@ VECTORS = json_model.vectors("server->client")
 both_classes = pytest.mark.parametrize("cls", [NativeStream, PythonStream])
 
 
-class Server:
+class Server(Loopback):
     """A WebSocket on loopback; script(socket) is run for each connection."""
 
     def __init__(self, script):
+        super().__init__(self._serve)
         self.script = script
-        self.received = []
 
-    async def __aenter__(self):
-        app = web.Application()
-        app.router.add_get("/edge", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"ws://{host}:{port}/edge"
-        return self
-
-    async def __aexit__(self, *error):
-        await self._runner.cleanup()
+    @property
+    def url(self):
+        return f"ws://{self.host}/edge"
 
     async def _serve(self, request):
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
         self.headers = request.headers
         await self.script(socket)
-        async for message in socket:
-            self.received.append(message.data)
+        async for _ in socket:
+            pass
         return socket
 
 
