@@ -72,14 +72,14 @@ def timed(home: Path, *more: str) -> dict[str, float]:
     return found
 
 
-def instructions(home: Path, name: str) -> float:
-    """Instructions a call: a long run less a short one."""
+def instructions(variables: dict[str, str], name: str) -> float:
+    """Instructions a call: a long run less a short one. variables: the environment of both."""
     counts = []
     for calls in CALLS:
         done = subprocess.run(
             ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
              sys.executable, str(HERE / "workload.py"), "--only", name, "--calls", str(calls),
-             "--inner", "1"], env=environ(home), capture_output=True, text=True, timeout=1200)
+             "--inner", "1"], env=variables, capture_output=True, text=True, timeout=1200)
         seen = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
         if done.returncode or seen is None:
             sys.exit(f"valgrind: {done.stderr[-2000:]}")
@@ -142,7 +142,7 @@ def main() -> int:
         if given.instructions:
             print("\n| what | old, instructions | new | new/old |\n| --- | --- | --- | --- |")
             for what in WORKLOADS:
-                before, after = instructions(old, what), instructions(new, what)
+                before, after = (instructions(environ(home), what) for home in (old, new))
                 print(f"| {what} | {before:,.0f} | {after:,.0f} | {after / before:.3f} |",
                       flush=True)
                 slower = slower or after / before > 1 + LEAST

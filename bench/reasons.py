@@ -31,7 +31,7 @@ _SIGN = Reason(
     "Saved inner and outer states, hexadecimal digits eight at a time, no bytes object between. "
     "SHA instructions written by hand gave 12 to 26 ns and are left to OpenSSL.")
 _ORDER = Reason(
-    "67,000 instructions an order, 17,000 of them the floor's own and 9,000 the signature; the rest "
+    "67,000 instructions an order, 17,000 of them the floor's own, 9,000 the signature; the rest "
     "is the checked intent and its bytes, the tracked order, the answer's head, the outcome. "
     "Spinning, where all of it stays in the caches, it is 7 us above the floor (bench/orders.py "
     "--spin); after a sleep most of it must be fetched first, two to three times as slow, and the "

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream
-from server import stored_stream
+from server import contracts, stored_stream
 
 FRAMES = 5_000
 INNER = 5
@@ -65,11 +65,34 @@ def _sign(stream: Stream, calls: int) -> Callable[[], None]:
     return run
 
 
+def _order(stream: Stream, calls: int) -> Callable[[], None]:
+    """A frame, the order that answers it, its acknowledgement: all but kernel and socket."""
+    import asyncio
+
+    from mexcfast.core.rest import BY_NAME, read_answer
+    from mexcfast.net.executor import Executor
+    from mexcfast.net.orders import Orders
+    from mexcfast.rehearsal import Rehearsal
+
+    async def rehearse() -> None:
+        found = read_answer(BY_NAME["contracts"], 200, contracts())
+        contract = next(each for each in found if each.symbol == SYMBOL)
+        rehearsal = Rehearsal(Orders(Executor()), contract, lambda: None, 1.0)
+        for _ in range(calls):
+            rehearsal.once()
+            await asyncio.sleep(0)
+        rehearsal.close()
+        assert rehearsal.count == calls, (rehearsal.count, calls)
+
+    return lambda: asyncio.run(rehearse())
+
+
 WORKLOADS: dict[str, Callable[[Stream, int], Callable[[], None]]] = {
     "apply a frame": lambda stream, calls: _book(stream, calls, False),
     "apply a frame, read the top": lambda stream, calls: _book(stream, calls, True),
     "a typed event of a frame": _event,
     "sign 250 bytes": _sign,
+    "a frame, an order and its answer": _order,
 }
 
 

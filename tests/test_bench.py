@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import client  # noqa: E402
 import compare  # noqa: E402
+import counts  # noqa: E402
 import frames  # noqa: E402
 import gate  # noqa: E402
 import harness  # noqa: E402
@@ -259,8 +260,8 @@ def some_results():
             client.OURS_COMPILED: one(60, 9, 0.45), client.OURS: one(61, 10, 0.8),
             client.CCXT: one(150, 60, 45.0)}},
         "tick_to_trade": {"candidates": {
-            trader.OURS: one(100, 30, 0), trader.CCXT: one(600, 300, 0),
-            trader.BARE: one(50, 12, 0)}},
+            trader.OURS: one(100, 40, 0), trader.REHEARSING: one(100, 30, 0),
+            trader.CCXT: one(600, 300, 0), trader.BARE: one(50, 12, 0)}},
         "memory": {"books": 1_100, "levels": 1_500, "megabytes": 210.0, "frames_a_second": 30_000,
                    "gc_passes": 0, "c_bytes_more": 16, "python_bytes_more": 0},
         "orders": {"candidates": {rows.FLOOR: [[40.0, 20.0], [50.0, 18.0]],
@@ -463,6 +464,18 @@ def test_what_is_compared_runs():
     found = compare.timed(home, "--calls", "100", "--inner", "1")
     assert set(found) == set(workload.WORKLOADS)
     assert all(value > 0 for value in found.values())
+
+
+def test_instructions_that_have_grown_are_named():
+    here, kept = {"python": "3"}, {"instructions": {"a": 1000.0, "b": 10.0}}
+    lines, wrong = counts.judge({**kept, "built_with": here}, {"a": 1050.0, "b": 10.6}, here)
+    assert len(lines) == 2
+    assert wrong == ["b: 11 instructions, 1.060 times the 10 that were kept; allowed: 1.05"]
+    lines, wrong = counts.judge({**kept, "built_with": {"python": "2"}}, {"b": 99.0}, here)
+    assert not wrong and "not judged" in lines[0] and "99" in lines[1]
+    assert "nothing was kept" in counts.judge({**kept, "built_with": here}, {"c": 1.0}, here)[1][0]
+    assert set(json.loads(counts.KEPT.read_text())["instructions"]) == set(counts.WATCHED)
+    assert set(counts.WATCHED) <= set(workload.WORKLOADS)
 
 
 def test_a_version_that_does_not_exist_is_named():
