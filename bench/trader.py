@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from client import Course, Top, _raw_socket, one_run
 from frames import SYMBOL
-from harness import latencies, native, quiet_gc
+from harness import Missing, latencies, native, quiet_gc
 from rivals import CCXT_SYMBOL, SortedBook, ccxt_exchange
 
 KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
