@@ -377,7 +377,7 @@ def test_credentials_open_and_are_told_to_nobody(options, who, caplog):
                 await current(venue, consumer, BTC)
                 assert where in repr(source) and where in repr(consumer)
                 said.append(f"{source!r} {consumer!r} {source._bus.address!r}")
-            with pytest.raises(ConnectFailed, match="cannot be used: .*Authorization") as refused:
+            with pytest.raises(ConnectFailed, match=r"cannot be used: .*Authorization") as refused:
                 async with Consumer(f"nats://{who}x@{where}", connect_within=60):
                     pass
             said.append(f"{refused.value!r}")
