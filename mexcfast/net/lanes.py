@@ -27,6 +27,7 @@ from mexcfast.core.throttle import backoff_ms
 from mexcfast.errors import ConnectFailed
 from mexcfast.net.lane import BUSY, IDLE, IdleConnections, LaneConnection
 from mexcfast.net.sockets import tune
+from mexcfast.net.tasks import end
 
 log = logging.getLogger("mexcfast.net")
 
@@ -78,11 +79,7 @@ class Lanes:
     async def close(self) -> None:
         """Close every connection; requests in flight are in doubt."""
         self._is_closed = True
-        tasks = [*self._opening, *([self._keeper] if self._keeper else [])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(*self._opening, self._keeper)
         for connection in list(self._open):
             connection.drop()
         self._fail_waiting(ConnectFailed("the executor was closed"))
