@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from typing import Any
 
@@ -41,10 +42,24 @@ def tune(sock: Any, busy_poll_us: int = 0, quick_ack: bool = False) -> list[str]
 
 
 class _LoopsSocket(socket.socket):
-    """The event loop or close() closes its descriptor, never the collector."""
+    """Left to the collector, it closes its descriptor only if that is still the one it opened."""
+
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        super().__init__(family, kind, protocol)
+        self._inode = os.fstat(self.fileno()).st_ino    # the kernel's own number of a socket
 
     def __del__(self) -> None:
-        self.detach()
+        number = self.fileno()
+        if number < 0:
+            return
+        try:
+            is_ours = os.fstat(number).st_ino == self._inode
+        except OSError:
+            is_ours = False             # the loop has closed it, and nobody has the number now
+        if is_ours:
+            self.close()
+        else:
+            self.detach()
 
 
 def _socket_for(address: tuple[Any, ...]) -> socket.socket:
@@ -57,8 +72,8 @@ def connector(**options: Any) -> aiohttp.TCPConnector:
 
     When a request is cancelled while uvloop takes its socket over, uvloop closes the descriptor,
     and later the collector closes the same number again, whosever it is by then: a journal's, say
-    (uvloop 0.22.1, aiohttp 3.14; tests/net/test_sockets.py). asyncio's own loop leaves closing to
-    the socket.
+    (uvloop 0.22.1, aiohttp 3.14; tests/net/test_sockets.py). When it is cancelled just before that
+    nobody closes it but the collector. asyncio's own loop leaves closing to the socket.
     """
     is_uvloop = type(asyncio.get_running_loop()).__module__.split(".")[0] == "uvloop"
     return aiohttp.TCPConnector(socket_factory=_socket_for if is_uvloop else None, **options)
