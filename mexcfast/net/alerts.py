@@ -122,22 +122,27 @@ class Webhook:
                 self.dropped += 1
 
     async def _run(self) -> None:
-        async with aiohttp.ClientSession(connector=connector(),
-                                         timeout=self._timeout) as session:
-            while self._queue:
-                wait_ns = self._window.take(time.monotonic_ns())
-                if wait_ns > 0:
-                    await asyncio.sleep(wait_ns / 1e9)
-                    continue
-                batch = list(self._queue)
-                self._queue.clear()
-                body = json.dumps({"source": "mexcfast", "account": self.account,
-                                   "dropped": self.dropped,
-                                   "alerts": [asdict(alert) for alert in batch]}).encode()
-                if await self._post(session, body):
-                    self.posted += 1
-                else:
-                    self.failed += 1
+        while self._queue:              # again for what came while the session was closing
+            async with aiohttp.ClientSession(connector=connector(),
+                                             timeout=self._timeout) as session:
+                await self._empty(session)
+
+    async def _empty(self, session: aiohttp.ClientSession) -> None:
+        """Post all that waits, at the pace allowed."""
+        while self._queue:
+            wait_ns = self._window.take(time.monotonic_ns())
+            if wait_ns > 0:
+                await asyncio.sleep(wait_ns / 1e9)
+                continue
+            batch = list(self._queue)
+            self._queue.clear()
+            body = json.dumps({"source": "mexcfast", "account": self.account,
+                               "dropped": self.dropped,
+                               "alerts": [asdict(alert) for alert in batch]}).encode()
+            if await self._post(session, body):
+                self.posted += 1
+            else:
+                self.failed += 1
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> bool:
         why = ""

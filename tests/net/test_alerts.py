@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -77,6 +78,26 @@ def test_it_tries_again_and_gives_up():
         await hook.close()
 
     told(story, 500, 429, 200, 500, 502, 503, 404)
+
+
+def test_an_alert_that_comes_while_the_session_closes_is_posted_too(monkeypatch):
+    async def story(receiver):
+        hook = Webhook(receiver.url)
+        leave = aiohttp.ClientSession.__aexit__
+
+        async def late(session, *how):
+            if hook.posted == 1 and not hook._queue:
+                hook(alert("late"))
+            await leave(session, *how)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "__aexit__", late)
+        hook(alert("early"))
+        await until(lambda: hook.posted == 2)
+        texts = [one["text"] for body in receiver.bodies for one in body["alerts"]]
+        assert texts == ["early", "late"]
+        await hook.close()
+
+    told(story)
 
 
 def alert(text):
