@@ -119,7 +119,7 @@ cdef class _Terms:
     cdef str head                   # the body up to its price
     cdef int64_t tick, lot          # steps as mantissa and decimals; 0: only Decimal knows them
     cdef int tick_scale, lot_scale
-    cdef int64_t least, most        # quantity of a limit order, with lot's decimals; least 0: as lot
+    cdef int64_t least, most        # a limit order's, with lot's decimals; 0: only Decimal knows
     cdef int64_t lowest, highest    # leverage
     cdef bint is_open               # enabled, to keys as well, for both margins
 

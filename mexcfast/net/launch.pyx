@@ -13,7 +13,6 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from mexcfast.core.ack cimport accepted, plain_ack
-from mexcfast.net.clock cimport Clock
 from mexcfast.net.lane cimport IdleConnections, LaneConnection
 
 import asyncio

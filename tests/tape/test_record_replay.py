@@ -475,7 +475,9 @@ def test_killed_at_any_moment_the_tape_reads_up_to_the_last_block(tmp_path: Path
     size = sum(each.stat().st_size for each in tmp_path.iterdir())
     unread = sum(damage.size for damage in summary.damages)
     assert size - unread >= reached, "what was reported as written is there"
-    assert len(summary.damages) <= 1 and not replay.parts[-1].ended
+    assert len(summary.damages) <= 1
+    if replay.parts[-1].ended:          # killed between two parts
+        assert not summary.damages
     assert all(part.ended for part in replay.parts[:-1])
     assert again.of("book") and summary.differing == 0
 
