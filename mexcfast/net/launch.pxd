@@ -23,7 +23,7 @@ cdef class Flight:
     cdef readonly object symbol     # what it is about
     cdef readonly object client_order_id
     cdef readonly object order_id
-    cdef readonly object answered   # Future of (status, body), or a NetworkError; None: not yet left
+    cdef readonly object answered   # future of (status, body) or NetworkError; None: not left yet
     cdef Way way
     cdef LaneConnection connection  # None once another one may have taken the request
     cdef bytes request

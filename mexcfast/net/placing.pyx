@@ -7,9 +7,8 @@ that stays in doubt are Orders' own.
 
 cimport cython
 
-from mexcfast.core.client_ids cimport ClientOrderIds
 from mexcfast.core.intent cimport OrderIntent, plain_order
-from mexcfast.core.tracker cimport TrackedOrder, Tracker
+from mexcfast.core.tracker cimport TrackedOrder
 from mexcfast.net.launch cimport Flight, Launcher
 
 import asyncio
@@ -19,9 +18,9 @@ from functools import partial
 from mexcfast.core.intent import snap_price
 from mexcfast.core.throttle import Lane
 from mexcfast.core.tracker import Phase
-from mexcfast.errors import ConnectionLost, IntentError, MexcfastError, NetworkError, NotReady
+from mexcfast.errors import ConnectionLost, IntentError, NetworkError, NotReady
 from mexcfast.net.order_memory import entry_of
-from mexcfast.types import Accepted, OpenType, OrderType, Rejected, Unknown
+from mexcfast.types import Accepted, OpenType, OrderType, Unknown
 
 log = logging.getLogger("mexcfast.net")
 
