@@ -297,8 +297,8 @@ def table(found: dict[str, list[tuple[float, float]]], header: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Latency and CPU of order entry.")
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=28)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--spin", action="store_true", help="neither end's loop sleeps")
     parser.add_argument("--only", action="append", choices=list(CANDIDATES), metavar="NAME")

@@ -1,6 +1,6 @@
 """Tick to trade: a depth frame leaves the server, the order it triggers has arrived there whole.
 
-    python bench/tick_to_trade.py                 every trader, 5 interleaved repeats
+    python bench/tick_to_trade.py                 every trader, 14 interleaved repeats
     python bench/tick_to_trade.py --quick         a look that it runs
 
 Both moments are the server's (bench/server.py, core 0, spinning); the trader (bench/trader.py) has
@@ -65,8 +65,8 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="From a frame sent to its order received.")
     parser.add_argument("--only", action="append", choices=list(TRADERS), metavar="NAME")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--count", type=int, default=1_000)
+    parser.add_argument("--repeats", type=int, default=14)
+    parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, help="also write everything here")

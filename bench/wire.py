@@ -128,8 +128,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Latency and CPU from socket to callback.")
     parser.add_argument("--only", action="append", choices=list(CANDIDATES), metavar="NAME",
                         help=f"a candidate; may be repeated: {', '.join(CANDIDATES)}")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--paced", type=int, default=2_000, help="frames of the paced run")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--paced", type=int, default=1_000, help="frames of the paced run")
     parser.add_argument("--rate", type=float, default=1_000)
     parser.add_argument("--blast", type=int, default=30_000, help="frames at full blast")
     parser.add_argument("--quick", action="store_true", help="one short repeat of a few")
