@@ -126,6 +126,10 @@ cdef class Empty(WSListener):
         readonly int64_t cpu
 
     def __init__(self, int64_t[::1] stamps, done):
+        self.again(stamps, done)
+
+    def again(self, int64_t[::1] stamps, done):
+        """The next run, on the same socket: a fresh one answers its first frames at once."""
         self.stamps = stamps
         self.done = done
         self.count = 0
