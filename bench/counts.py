@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from compare import instructions
-from harness import HERE
+from harness import HERE, told
 
 #: between them they pass everything that workload.py does
 WATCHED = ("apply a frame, read the top", "a typed event of a frame",
@@ -77,10 +77,7 @@ def main() -> int:
             name: round(count) for name, count in found.items()}}, indent=1) + "\n",
             encoding="utf-8")
     lines, wrong = judge(json.loads(KEPT.read_text(encoding="utf-8")), found, built_with())
-    print("\n".join(lines))
-    for reason in wrong:
-        print(f"FAILED: {reason}")
-    return 1 if wrong else 0
+    return told(lines, wrong)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import micro
 from frames import make_stream
-from harness import cores, pin
+from harness import cores, pin, told
 from rows import ROWS, Row
 
 SHARE = 0.6
@@ -64,10 +64,7 @@ def main() -> int:
         lines, wrong = judge(times, given.share)
         if not wrong:
             break
-    print("\n".join(lines))
-    for reason in wrong:
-        print(f"FAILED: {reason}")
-    return 1 if wrong else 0
+    return told(lines, wrong)
 
 
 if __name__ == "__main__":

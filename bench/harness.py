@@ -279,3 +279,13 @@ def native() -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def told(lines: Iterable[str], wrong: Iterable[str]) -> int:
+    """Print what was found and what is wrong with it; the exit code."""
+    print("\n".join(lines))
+    code = 0
+    for reason in wrong:
+        print(f"FAILED: {reason}")
+        code = 1
+    return code
