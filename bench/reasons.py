@@ -63,8 +63,8 @@ _WIRE = Reason(
 
 _SPIN = Reason(
     "Spinning stands at its floor: a bare recv in C that spins takes as long. What moves is the "
-    "other side: how long a sleeping core takes to wake. Where the host polls for a while before it "
-    "parks a core that is 20 us less, and the ratio smaller, though nothing got slower.",
+    "other side: how long a sleeping core takes to wake. Where the host polls for a while before "
+    "it parks a core that is 20 us less, and the ratio smaller, though nothing got slower.",
     "Nothing is left to take away on our side of the ratio.")
 
 REASONS: dict[str, Reason] = {
