@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mexcfast.core.depth import OrderBook
 from mexcfast.core.events import Event
@@ -29,9 +29,6 @@ from mexcfast.net.lane import BUSY, IdleConnections, LaneConnection
 from mexcfast.net.orders import Orders
 from mexcfast.runtime import is_spinning
 from mexcfast.types import Contract, Outcome, Side
-
-if TYPE_CHECKING:
-    from decimal import Decimal
 
 LEVELS = 20         # of the book, on each side
 SHORTEST, LONGEST = 0.00005, 1.0        # seconds between two rehearsals
@@ -77,33 +74,17 @@ class _Lanes:
         self.idle.add(connection)
 
 
-class _Control:
-    """What a reader tells its owner; here nobody listens."""
-
-    def on_control(self, event: Event) -> None:
-        pass
-
-    def on_need(self, book: OrderBook, change: int) -> None:
-        pass
-
-    def on_trusted(self, book: OrderBook) -> None:
-        pass
-
-    def on_fault(self, error: Exception, where: str) -> None:
-        pass
-
-
 class Rehearsal(Listener):
     """Of one contract, from start() to close(). Made by Client.rehearse().
 
     count: walked to the end so far. refused: ended early, by RiskLimits for example; why: the
-    newest reason.
+    newest reason. It is strategy and reader's owner in one.
     """
 
     def __init__(self, orders: Orders, contract: Contract, book: Callable[[], OrderBook | None],
                  every: float) -> None:
         self.count = self.refused = 0
-        self.why: MexcfastError | None = None
+        self.why: Exception | None = None
         self._every_ns = int(every * 1e9)
         self._loop = asyncio.get_running_loop()
         self._contract = contract
@@ -115,7 +96,7 @@ class Rehearsal(Listener):
                               session=0, limits=orders.limits,
                               position_mode=orders.position_mode)
         self._orders.exposure = orders.exposure     # the limits look at what is really open
-        self._reader = Reader(_Control())
+        self._reader = Reader(self)
         self._book = OrderBook(contract.symbol)
         self._book.listeners.append(self)
         self._reader.route(contract.symbol).book = self._book
@@ -154,23 +135,36 @@ class Rehearsal(Listener):
     def on_book(self, book: OrderBook) -> None:
         """The strategy: every change of the book is answered by an order."""
         real = self._real_book()
-        price: Decimal | float | None = None
-        if real is not None and real.is_live:
-            price = real.best_bid
+        price = real.best_bid if real is not None and real.is_live else None
         try:
             self._orders.submit_nowait(
                 self._contract.symbol, Side.OPEN_LONG, self._contract.min_quantity,
                 book.best_bid if price is None else price,
                 leverage=self._contract.min_leverage, callback=self._ended)
         except MexcfastError as error:
-            self.refused += 1
-            self.why = error
+            self.on_fault(error, "the order")
 
     def _ended(self, outcome: Outcome) -> None:
         self.count += 1
         order = self._orders.find(outcome.client_order_id or "")
         if order is not None:
             self._orders.tracker.forget(order)
+
+    # -- what the reader tells -------------------------------------------------------------------
+
+    def on_fault(self, error: Exception, where: str) -> None:
+        """A frame or an order was refused: the rehearsal ends early."""
+        self.refused += 1
+        self.why = error
+
+    def on_control(self, event: Event) -> None:
+        """No socket answers here."""
+
+    def on_need(self, book: OrderBook, change: int) -> None:
+        """Its versions have no gaps."""
+
+    def on_trusted(self, book: OrderBook) -> None:
+        """It is never doubted."""
 
     # -- the loop's spare time -------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import mexcfast as mx
-from mexcfast.errors import ConfigError, IntentError
+from mexcfast.errors import ConfigError, FrameError, IntentError
 from mexcfast.rehearsal import Rehearsal
 from mexcfast.sim import Exchange
 
@@ -93,6 +93,19 @@ def test_limits_are_walked_too_and_may_end_it() -> None:
         assert isinstance(rehearsal.why, IntentError) and "notional" in str(rehearsal.why)
 
     on_exchange(story, limits=mx.RiskLimits(max_notional=0.000001))
+
+
+def test_what_goes_wrong_in_it_is_counted_and_said() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        rehearsal = await client.rehearse(SYMBOL)
+        await rehearsed(rehearsal, 5)
+        assert rehearsal.refused == 0
+        rehearsal._frame = lambda: b"{"  # type: ignore[method-assign]
+        while not rehearsal.refused:            # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        assert isinstance(rehearsal.why, FrameError)
+
+    on_exchange(story)
 
 
 @pytest.mark.parametrize(("spin", "keys", "symbol", "every", "words"), [

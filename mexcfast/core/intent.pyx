@@ -38,7 +38,6 @@ from mexcfast.types import (
 )
 
 cdef extern from "Python.h":
-    bint PyUnicode_IS_ASCII(object)
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
     bint PyLong_CheckExact(object)
