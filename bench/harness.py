@@ -17,8 +17,10 @@ import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -207,6 +209,34 @@ def run_child(script: str, *arguments: object, timeout_s: float = 120) -> Any:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+@contextmanager
+def server(frames: int, levels: int = 1_000, *, tls: bool = False) -> Iterator[int]:
+    """bench/server.py on core 0; its port. It ends with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "port"
+        command = [sys.executable, str(HERE / "server.py"), str(file), "--frames", str(frames),
+                   "--levels", str(levels)]
+        if tls:
+            command += ["--tls"]
+        if cores()[0] is not None:
+            command += ["--core", str(cores()[0])]
+        child = subprocess.Popen(command, env=child_environment())
+        try:
+            late = time.monotonic() + 120
+            while not (file.exists() and file.read_text()):
+                if child.poll() is not None or time.monotonic() > late:
+                    raise RuntimeError("bench/server.py did not start; its words are above")
+                time.sleep(0.05)
+            yield int(file.read_text())
+        finally:
+            child.kill()
+            child.wait()
+
+
+def on_core() -> list[object]:
+    return [] if cores()[1] is None else ["--core", cores()[1]]
+
+
 def turns_of_children(names: Iterable[str], repeats: int, once: Callable[[str], Any]
                       ) -> tuple[dict[str, list[Any]], list[str]]:
     """in_turns, where a candidate that is missing or fails is named and left out from then on.
@@ -243,38 +273,43 @@ _BUILD = """
 import sys
 from setuptools import Extension, setup
 from Cython.Build import cythonize
-source, work, home = sys.argv[1:4]
+name, source, work, home = sys.argv[1:5]
 sys.argv = ["setup.py", "-q", "build_ext", "--build-lib", work, "--build-temp", work + "/temp"]
-setup(name="native", ext_modules=cythonize(
-    [Extension("native", [source], extra_compile_args=["-O3"])], build_dir=work + "/c",
+setup(name=name, ext_modules=cythonize(
+    [Extension(name, [source], extra_compile_args=["-O3"])], build_dir=work + "/c",
     include_path=[home], language_level=3, quiet=True,
     compiler_directives={"boundscheck": False, "wraparound": False, "initializedcheck": False}))
 """
 
 
 def native() -> ModuleType:
-    """bench/native.pyx, compiled against this mexcfast and picows once; Missing without Cython."""
+    """bench/native.pyx: the compiled candidates."""
+    return compiled("native")
+
+
+def compiled(name: str) -> ModuleType:
+    """bench/NAME.pyx, compiled once against this mexcfast and picows; Missing without Cython."""
     import mexcfast
     from mexcfast.core.listener import ABI_NUMBER
 
-    for name in ("Cython", "setuptools"):
+    for needed in ("Cython", "setuptools"):
         try:
-            version(name)
+            version(needed)
         except PackageNotFoundError:
-            raise Missing(f"{name} is missing: pip install {name}") from None
-    source = HERE / "native.pyx"
+            raise Missing(f"{needed} is missing: pip install {needed}") from None
+    source = HERE / f"{name}.pyx"
     home = Path(mexcfast.__file__).parent.parent
     about = f"{ABI_NUMBER} {version('picows')} {version('Cython')} {sys.version} {home}"
     key = hashlib.sha256(source.read_bytes() + about.encode()).hexdigest()[:16]
     work = BUILT / key
-    if not list(work.glob("native*.so")):
+    if not list(work.glob(f"{name}*.so")):
         work.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([sys.executable, "-c", _BUILD, str(source), str(work), str(home)],
-                              capture_output=True, text=True,
-                              env=child_environment() | {"LD_PRELOAD": ""})
+        done = subprocess.run(
+            [sys.executable, "-c", _BUILD, name, str(source), str(work), str(home)],
+            capture_output=True, text=True, env=child_environment() | {"LD_PRELOAD": ""})
         if done.returncode:
-            raise Missing(f"bench/native.pyx does not compile: {done.stderr[-1500:]}")
-    spec = spec_from_file_location("native", next(work.glob("native*.so")))
+            raise Missing(f"bench/{name}.pyx does not compile: {done.stderr[-1500:]}")
+    spec = spec_from_file_location(name, next(work.glob(f"{name}*.so")))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,14 +1,15 @@
 """Order entry: microseconds and CPU from call to outcome, beside a bare protocol and other clients.
 
     python bench/orders.py                    plain, the loop sleeping between answers
-    python bench/orders.py --tls --spin       over TLS, the loop never sleeping
+    python bench/orders.py --tls --spin       over TLS, the client's loop never sleeping
     python bench/orders.py --requests 200 --repeats 1     a quick look that it runs
 
-One order after the other on a kept-alive connection; the server is a process of its own on another
-core, and answers each request with one fixed acknowledgement. The floor is an asyncio protocol on
-uvloop that writes the same prebuilt bytes and looks for the answer's end only. Repeats are
-interleaved; the table gives minima over the repeats of p50 and of CPU, differences to the floor and
-ratios. Before anything is timed each candidate's answer is checked. Compare rows of one run only.
+One order after the other on a kept-alive connection; the server (bench/server.py) has another core,
+spins, and answers each request with one fixed acknowledgement (in C where there is no TLS), so that
+its own waking up and reading are in no figure. The floor is an asyncio protocol on uvloop that
+writes the same prebuilt bytes and looks for the answer's end only. Repeats are interleaved; the
+table gives minima over the repeats of p50 and of CPU, differences to the floor and ratios. Before
+anything is timed each candidate's answer is checked. Compare rows of one run only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import gc
 import hashlib
 import hmac
 import json
-import multiprocessing
 import os
 import platform
 import ssl
@@ -32,75 +32,31 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-CERTIFICATE = ROOT / "tests" / "data" / "loopback-cert.pem"
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import ROOT, cores, server
+from server import ANSWER, CERTIFICATE
+
 if "--tls" in sys.argv:
     os.environ["SSL_CERT_FILE"] = str(CERTIFICATE)     # before aiohttp reads the authorities
 
-import aiofastnet  # noqa: E402
-import aiohttp  # noqa: E402
+import aiofastnet
+import aiohttp
 
-from mexcfast.core.rest import Endpoint, Subject  # noqa: E402
-from mexcfast.core.sign import Signer  # noqa: E402
-from mexcfast.net.clock import Clock  # noqa: E402
-from mexcfast.net.executor import Executor  # noqa: E402
-from mexcfast.net.orders import Orders  # noqa: E402
-from mexcfast.runtime import run  # noqa: E402
-from mexcfast.types import Accepted, Contract  # noqa: E402
+from mexcfast.core.rest import Endpoint, Subject
+from mexcfast.core.sign import Signer
+from mexcfast.net.clock import Clock
+from mexcfast.net.executor import Executor
+from mexcfast.net.orders import Orders
+from mexcfast.runtime import run
+from mexcfast.types import Accepted, Contract
 
 KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
 PATH = "/api/v1/private/order/create"
 ORDER = {"symbol": "BTC_USDT", "price": 104231.4, "vol": 12, "leverage": 20, "side": 1, "type": 1,
          "openType": 1, "externalOid": "bench-0001"}
 BODY = json.dumps(ORDER, separators=(",", ":")).encode()
-ACK = b'{"success":true,"code":0,"data":{"orderId":"814218083416790528","ts":1779779511850}}'
-ANSWER = (b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 15:00:00 GMT\r\nContent-Type: "
-          b"application/json;charset=utf-8\r\nContent-Length: %d\r\nConnection: keep-alive\r\n"
-          b"Server: nginx\r\nVary: Origin\r\nStrict-Transport-Security: max-age=15724800\r\n\r\n"
-          % len(ACK)) + ACK
-
 Once = Callable[[], Awaitable[object]]
-
-
-# -- the server ----------------------------------------------------------------------------------
-
-class Answering(asyncio.Protocol):
-    """Answers whatever looks like the end of a request."""
-
-    def __init__(self) -> None:
-        self.rest = b""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.rest += data
-        while True:
-            head = self.rest.find(b"\r\n\r\n")
-            if head < 0:
-                return
-            lines = self.rest[:head].lower()
-            at = lines.find(b"content-length:")
-            size = int(lines[at + 15:].split(b"\r", 1)[0]) if at >= 0 else 0
-            if len(self.rest) < head + 4 + size:
-                return
-            self.rest = self.rest[head + 4 + size:]
-            self.transport.write(ANSWER)
-
-
-def serve(cpu: int | None, tls: bool, spin: bool, told: Any) -> None:
-    context = None
-    if tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("loopback-key.pem"))
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(Answering, "127.0.0.1", 0, ssl=context)
-        told.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    run(main(), spin=spin, cpu=cpu)
 
 
 # -- the candidates ------------------------------------------------------------------------------
@@ -300,31 +256,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=28)
     parser.add_argument("--tls", action="store_true")
-    parser.add_argument("--spin", action="store_true", help="neither end's loop sleeps")
+    parser.add_argument("--spin", action="store_true", help="the client's loop never sleeps")
     parser.add_argument("--only", action="append", choices=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--json", type=Path, help="also write (p50, CPU) us of each repeat here")
     given = parser.parse_args()
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    ends = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
-    tls = None
-    if given.tls:
-        tls = ssl.create_default_context(cafile=CERTIFICATE)
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(ends[0], given.tls, given.spin, there), daemon=True)
-    server.start()
+    tls = ssl.create_default_context(cafile=CERTIFICATE) if given.tls else None
     found: dict[str, list[tuple[float, float]]] = {}
-    try:
-        if not here.poll(60):
-            sys.exit("the server did not start")
-        port = here.recv()
+    with server(1, 10, tls=given.tls) as port:
         for _ in range(given.repeats):
             for name, make in candidates(given.only).items():
                 found.setdefault(name, []).append(run(
-                    measure(make, port, tls, given.requests), spin=given.spin, cpu=ends[1]))
-    finally:
-        server.kill()
-        server.join()
+                    measure(make, port, tls, given.requests), spin=given.spin, cpu=cores()[1]))
     print(table(found, f"{given.requests} orders a repeat, {given.repeats} repeats, "
                 f"{'TLS' if given.tls else 'plain'}, {'spinning' if given.spin else 'sleeping'}; "
                 f"Python {platform.python_version()}, {platform.machine()}"))

@@ -1,11 +1,12 @@
 """A venue for measuring, one process, one thread: prebuilt frames out, requests in, all stamped.
 
-    python bench/server.py PORT_FILE [--frames N] [--levels N] [--core N]
+    python bench/server.py PORT_FILE [--frames N] [--levels N] [--core N] [--tls]
 
 Not an exchange: it serves the stream of bench/frames.py, the snapshot it begins with, the contract
 list of tests/data and one fixed answer to every order. What it sends lies ready as WebSocket
-frames; a run sends them paced, one send each, stamped just before, or all in one sendall. While it
-paces it spins, so that its own waking up is in no figure.
+frames; a run sends them paced, one send each, stamped just before, or all in one sendall. It spins
+while anyone is connected, and paces and answers in C (bench/venue.pyx), so that neither its waking
+up nor its own code is in any figure. --tls: the certificate of tests/data, in Python throughout.
 
     GET /bench/send?first=0&count=2000&rate=1000      paced (rate 0: as fast as they go)
     GET /bench/trade?first=0&count=1000&rate=500      each frame waits for the order it triggers
@@ -23,17 +24,25 @@ import json
 import os
 import select
 import socket
+import ssl
 import sys
 import time
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from frames import SYMBOL, Stream, make_stream
-from harness import BUILT, ROOT, pin
+from harness import BUILT, ROOT, compiled, pin
 
+CERTIFICATE = ROOT / "tests" / "data" / "loopback-cert.pem"
 ACK = b'{"success":true,"code":0,"data":{"orderId":"814218083416790528","ts":1779779511850}}'
+ANSWER = (b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 15:00:00 GMT\r\nContent-Type: "
+          b"application/json;charset=utf-8\r\nContent-Length: %d\r\nConnection: keep-alive\r\n"
+          b"Server: nginx\r\nVary: Origin\r\nStrict-Transport-Security: max-age=15724800\r\n\r\n"
+          % len(ACK)) + ACK              # to every order
 now_ns = time.monotonic_ns
 
 
@@ -86,35 +95,53 @@ class Peer:
 
 
 class Server:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, tls: ssl.SSLContext | None = None) -> None:
         self.snapshot = stream.snapshot
         self.contracts = contracts()
         self.wire = [text_frame(frame) for frame in stream.frames]
         self.stamps: dict[int, int] = {}
-        self.orders = 0
         self.stream: Peer | None = None
         self.peers: dict[int, Peer] = {}
+        self.tls = tls
         self.poll = select.epoll()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.poll.register(self.listener, select.EPOLLIN)
         self.port: int = self.listener.getsockname()[1]
+        venue = compiled("venue")
+        self.venue, self.paced = venue.Venue(self.poll.fileno(), ANSWER), venue.pace
 
-    def step(self, timeout: float) -> None:
-        """Handle what has come in."""
-        for number, _ in self.poll.poll(timeout):
+    def step(self, seconds: float) -> None:
+        """Handle what comes in; spins for at most `seconds`, sleeps while nobody is connected."""
+        self.look(self.venue.serve(seconds) if self.peers
+                  else [number for number, _ in self.poll.poll(seconds)])
+
+    def look(self, ready: Iterable[int]) -> None:
+        """Handle what is readable and no order on a connection of the venue."""
+        for number in ready:
             if number == self.listener.fileno():
-                sock, _ = self.listener.accept()
-                sock.settimeout(60)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.peers[sock.fileno()] = Peer(sock)
-                self.poll.register(sock, select.EPOLLIN)
+                self.join()
             elif number in self.peers:
                 self.read(self.peers[number])
 
+    def join(self) -> None:
+        sock, _ = self.listener.accept()
+        sock.settimeout(60)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                return                             # it thought better of it
+        self.peers[sock.fileno()] = Peer(sock)
+        self.poll.register(sock, select.EPOLLIN)
+        if not self.tls:
+            self.venue.take(sock.fileno())
+
     def read(self, peer: Peer) -> None:
+        data = self.venue.give(peer.sock.fileno())
         try:
-            data = peer.sock.recv(65536)
+            data = data or peer.sock.recv(65536)
         except OSError:
             data = b""
         if not data:
@@ -126,9 +153,13 @@ class Server:
                 pass
         except OSError:
             self.drop(peer)
+            return
+        if not (peer.data or peer.is_stream or self.tls) and peer.sock.fileno() in self.peers:
+            self.venue.take(peer.sock.fileno())
 
     def drop(self, peer: Peer) -> None:
         if self.peers.pop(peer.sock.fileno(), None) is not None:
+            self.venue.give(peer.sock.fileno())
             self.poll.unregister(peer.sock)
             peer.sock.close()
         if self.stream is peer:
@@ -146,9 +177,8 @@ class Server:
             size = int(lines[at + 15:].split(b"\r", 1)[0]) if at >= 0 else 0
             if len(rest) < size:
                 return False
-            self.orders += 1                       # whole: this is what a trade run waits for
-            peer.data = rest[size:]
-            self.answer(peer, ACK)
+            peer.data = rest[size:]                # over TLS, or after a GET on this connection
+            peer.sock.sendall(ANSWER)
             return bool(peer.data)
         peer.data = rest
         target = head.split(b" ", 2)[1].decode()
@@ -236,29 +266,20 @@ class Server:
         return {"seconds": (now_ns() - start) / 1e9}
 
     def pace(self, peer: Peer, frames: range, rate: float) -> None:
-        send, wire, stamps = peer.sock.send, self.wire, self.stamps
-        step, due = 1e9 / rate, float(now_ns())
-        for number in frames:
-            due += step
-            while now_ns() < due:
-                pass
-            stamps[number] = now_ns()
-            send(wire[number])
+        stamps = array("q", bytes(8 * len(frames)))
+        self.paced(peer.sock.fileno(), self.wire[frames.start:frames.stop], rate, stamps)
+        self.stamps = dict(zip(frames, stamps, strict=True))
 
     def trade(self, peer: Peer, frames: range, rate: float) -> object:
         """Microseconds from each frame's send to its order whole; None for one that never came."""
         found: list[float | None] = []
-        step, due = 1e9 / rate, float(now_ns())
+        due = float(now_ns())
         for number in frames:
-            due = max(due + step, float(now_ns()))
+            due = max(due + 1e9 / rate, float(now_ns()))
             while now_ns() < due:
-                self.step(0)              # answers and new connections; nothing is late by it
-            seen, sent = self.orders, now_ns()
-            peer.sock.send(self.wire[number])
-            late = sent + 2_000_000_000
-            while self.orders == seen and now_ns() < late:
-                self.step(0)
-            found.append((now_ns() - sent) / 1000 if self.orders > seen else None)
+                self.step((due - now_ns()) / 1e9)      # new connections; nothing is late by it
+            wait = self.venue.trade(peer.sock.fileno(), self.wire[number], 2.0, self.look)
+            found.append(None if wait is None else wait / 1000)
             if self.stream is not peer:
                 return {"error": f"the client left its WebSocket after {len(found)} frames"}
         return {"microseconds": found}
@@ -277,9 +298,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--levels", type=int, default=1_000)
     parser.add_argument("--core", type=int)
+    parser.add_argument("--tls", action="store_true")
     given = parser.parse_args()
     pin(given.core)
-    server = Server(stored_stream(given.frames, given.levels))
+    tls = None
+    if given.tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("loopback-key.pem"))
+    server = Server(stored_stream(given.frames, given.levels), tls)
     given.port_file.write_text(str(server.port))
     parent = os.getppid()
     while os.getppid() == parent:         # it ends with whoever started it

@@ -20,9 +20,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import environment, least, middle, run_child, turns_of_children, write_json
+from harness import (
+    environment,
+    least,
+    middle,
+    on_core,
+    run_child,
+    server,
+    turns_of_children,
+    write_json,
+)
 from trader import REHEARSING, TRADERS
-from wire import on_core, server
 
 QUICK = ["mexcfast", "bare C"]
 

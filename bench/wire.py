@@ -4,7 +4,7 @@
     python bench/wire.py --quick              a look that it runs
     python bench/wire.py --only "mexcfast, Python listener" --only "aiohttp + json" --json FILE
 
-The server (bench/server.py) has core 0 and spins while it sends; each candidate runs in a fresh
+The server (bench/server.py) has core 0 and spins; each candidate runs in a fresh
 process on core 1 (bench/client.py), sleeping and spinning, in turns. Latency is from just before
 the server's send to the first line of the user's callback: for candidates with a book, the book
 updated. p90 and p99 tell of the machine as much as of the code.
@@ -13,12 +13,8 @@ updated. p90 and p99 tell of the machine as much as of the code.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from client import AIOHTTP_JSON, BARE, CANDIDATES, CCXT, EMPTY, OURS, OURS_COMPILED
 from harness import (
-    HERE,
-    child_environment,
-    cores,
     environment,
     least,
     middle,
+    on_core,
     run_child,
+    server,
     turns_of_children,
     write_json,
 )
 
 QUICK = [BARE, EMPTY, OURS_COMPILED, OURS, AIOHTTP_JSON]
-
-
-@contextmanager
-def server(frames: int, levels: int = 1_000) -> Iterator[int]:
-    """bench/server.py on core 0; its port. It ends with the block."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "port"
-        command = [sys.executable, str(HERE / "server.py"), str(file), "--frames", str(frames),
-                   "--levels", str(levels)]
-        if cores()[0] is not None:
-            command += ["--core", str(cores()[0])]
-        child = subprocess.Popen(command, env=child_environment())
-        try:
-            late = time.monotonic() + 120
-            while not (file.exists() and file.read_text()):
-                if child.poll() is not None or time.monotonic() > late:
-                    raise RuntimeError("bench/server.py did not start; its words are above")
-                time.sleep(0.05)
-            yield int(file.read_text())
-        finally:
-            child.kill()
-            child.wait()
-
-
-def on_core() -> list[object]:
-    return [] if cores()[1] is None else ["--core", cores()[1]]
 
 
 def measure(names: Sequence[str], repeats: int, paced: int, blast: int, rate: float = 1000,
@@ -144,7 +113,7 @@ def main() -> None:
         write_json(given.json, {"environment": environment(), "wire": found})
 
 
-__all__ = ["CCXT", "EMPTY", "OURS", "OURS_COMPILED", "measure", "server", "table", "value"]
+__all__ = ["CCXT", "EMPTY", "OURS", "OURS_COMPILED", "measure", "table", "value"]
 
 if __name__ == "__main__":
     main()
