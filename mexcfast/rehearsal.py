@@ -66,7 +66,7 @@ class _Lanes:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle = IdleConnections()
-        self.connection = LaneConnection(loop, 3600.0, 1e9, False, self.idle.add,
+        self.connection = LaneConnection(loop, 3600.0, 1e9, False, self.idle,
                                          self.idle.discard)
         self.connection.connection_made(_Nowhere())
 

@@ -2,3 +2,4 @@
 
 cpdef object plain_ack(bytes answer)
 cpdef object accepted(object symbol, object client_order_id, object ack)
+cdef object accepted_at_sight(object symbol, object client_order_id, bytes answer)

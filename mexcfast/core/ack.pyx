@@ -15,8 +15,48 @@ from libc.string cimport memcmp
 
 from mexcfast.types import Accepted, OrderAck
 
-cdef extern from "Python.h":
-    int PyObject_GenericSetAttr(object, object, object) except -1
+cdef extern from *:
+    """
+    #include <structmember.h>
+    /* Where a member of a class with __slots__ lies in its instances; -1: not where it did. */
+    static Py_ssize_t slot_of(PyObject *descriptor) {
+        if (!PyObject_TypeCheck(descriptor, &PyMemberDescr_Type))
+            return -1;
+        struct PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
+        return member->type == T_OBJECT_EX ? member->offset : -1;
+    }
+    /* Of an instance that is not filled yet. */
+    static void fill(PyObject *instance, Py_ssize_t slot, PyObject *value) {
+        Py_INCREF(value);
+        *(PyObject **)((char *)instance + slot) = value;
+    }
+    static PyObject *empty(PyObject *type) {
+        return PyType_GenericAlloc((PyTypeObject *)type, 0);
+    }
+    """
+    Py_ssize_t slot_of(object descriptor)
+    void fill(object instance, Py_ssize_t slot, object value)
+    object empty(object type)
+
+
+cdef class Slots:
+    """How a frozen dataclass is made at once: its own __init__ takes a microsecond."""
+    cdef object type
+    cdef Py_ssize_t[6] at
+
+    def __init__(self, type, names):
+        self.type = type
+        for i, name in enumerate(names):
+            self.at[i] = slot_of(vars(type)[name])
+            if self.at[i] < 0:
+                raise ImportError(f"{type.__name__}.{name} is not in a slot of its instances")
+        if len(names) != len(type.__slots__):
+            raise ImportError(f"{type.__name__} has other members than {names}")
+
+
+cdef Slots ACK = Slots(OrderAck, ("order_id", "ts_venue_ms"))
+cdef Slots ACCEPTED = Slots(Accepted, (
+    "symbol", "client_order_id", "order_id", "ts_venue_ms", "order", "data"))
 
 
 cdef struct Text:
@@ -72,6 +112,36 @@ cdef bint read_plain(Text* text, int64_t* order_id, int64_t* ts_venue_ms) noexce
 
 cpdef object plain_ack(bytes answer):
     """The OrderAck of a plain success; None: read it the ordinary way."""
+    outcome = accepted_at_sight(None, None, answer)
+    return None if outcome is None else outcome.data
+
+
+cdef object ack_of(object order_id, object ts_venue_ms):
+    ack = empty(ACK.type)
+    fill(ack, ACK.at[0], order_id)
+    fill(ack, ACK.at[1], ts_venue_ms)
+    return ack
+
+
+cpdef object accepted(object symbol, object client_order_id, object ack):
+    """Accepted(symbol, client_order_id, ...) of an OrderAck."""
+    return accepted_of(symbol, client_order_id, ack.order_id, ack.ts_venue_ms, ack)
+
+
+cdef object accepted_of(object symbol, object client_order_id, object order_id, object ts_venue_ms,
+                        object data):
+    outcome = empty(ACCEPTED.type)
+    fill(outcome, ACCEPTED.at[0], symbol)
+    fill(outcome, ACCEPTED.at[1], client_order_id)
+    fill(outcome, ACCEPTED.at[2], order_id)
+    fill(outcome, ACCEPTED.at[3], ts_venue_ms)
+    fill(outcome, ACCEPTED.at[4], None)
+    fill(outcome, ACCEPTED.at[5], data)
+    return outcome
+
+
+cdef object accepted_at_sight(object symbol, object client_order_id, bytes answer):
+    """accepted() of plain_ack(); None: read the answer the ordinary way."""
     cdef Text text
     cdef int64_t order_id = 0, ts_venue_ms = 0
     if answer is None:
@@ -80,22 +150,5 @@ cpdef object plain_ack(bytes answer):
     text.end = text.at + PyBytes_GET_SIZE(answer)
     if not read_plain(&text, &order_id, &ts_venue_ms):
         return None
-    ack = OrderAck.__new__(OrderAck)
-    PyObject_GenericSetAttr(ack, "order_id", order_id)
-    PyObject_GenericSetAttr(ack, "ts_venue_ms", None if ts_venue_ms < 0 else ts_venue_ms)
-    return ack
-
-
-cpdef object accepted(object symbol, object client_order_id, object ack):
-    """Accepted(symbol, client_order_id, ...) of an OrderAck.
-
-    A frozen dataclass takes its own __init__ a microsecond; its members are set directly instead.
-    """
-    outcome = Accepted.__new__(Accepted)
-    PyObject_GenericSetAttr(outcome, "symbol", symbol)
-    PyObject_GenericSetAttr(outcome, "client_order_id", client_order_id)
-    PyObject_GenericSetAttr(outcome, "order_id", ack.order_id)
-    PyObject_GenericSetAttr(outcome, "ts_venue_ms", ack.ts_venue_ms)
-    PyObject_GenericSetAttr(outcome, "order", None)
-    PyObject_GenericSetAttr(outcome, "data", ack)
-    return outcome
+    number, ts = order_id, None if ts_venue_ms < 0 else ts_venue_ms
+    return accepted_of(symbol, client_order_id, number, ts, ack_of(number, ts))

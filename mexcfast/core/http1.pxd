@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.sign cimport Signer
 
 cdef enum:
-    HTTP1_ABI = 1  # grows with any change to a class below; compare with mexcfast.core.http1.ABI
+    HTTP1_ABI = 2  # grows with any change to a class below; compare with mexcfast.core.http1.ABI
 
 
 cdef class RequestForm:
@@ -35,6 +35,7 @@ cdef class AnswerReader:
     cdef bint _chunked
     cdef bint _encoded
 
+    cpdef reset(self)
     cdef int take(self, const char* data, Py_ssize_t size) except -1
     cdef int _read(self) noexcept nogil
     cdef int _status_line(self, const char* line, Py_ssize_t size) noexcept nogil

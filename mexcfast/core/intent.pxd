@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.depth cimport OrderBook
 
 cdef enum:
-    INTENT_ABI = 6  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
+    INTENT_ABI = 7  # grows with any change to a class below; compare with mexcfast.core.intent.ABI
 
 
 cdef class OrderIntent:
@@ -21,9 +21,9 @@ cdef class OrderIntent:
     cdef readonly bytes body            # the exact bytes to sign and send
     cdef bint opens                     # an opening side, reduce-only or not
 
-    cdef str begin(self, object contract, object side, object quantity, object price, object type,
-                   object open_type, object leverage, object client_order_id, bint reduce_only,
-                   object mode, object best, object index_price)
+    cdef bytes begin(self, object contract, object side, object quantity, object price,
+                     object type, object open_type, object leverage, str client_order_id,
+                     bint reduce_only, object mode, object best, object index_price)
     cdef int check_contract(self, object mode) except -1
     cdef int check_leverage(self, object leverage) except -1
     cdef object checked_price(self, object value, object best, object index_price)

@@ -13,6 +13,7 @@ Source: protocol.md 11, 12.7, 16, appendix A.1.
 cimport cython
 from libc.stdint cimport int64_t
 
+from mexcfast.core.body cimport order_body
 from mexcfast.core.client_ids cimport check_client_order_id
 from mexcfast.core.depth cimport LIVE, OrderBook
 from mexcfast.core.steps cimport digits_of, plain_on_step, read_plain, read_step
@@ -58,7 +59,7 @@ cdef enum:
     OPEN_LONG_ = 1
     OPEN_SHORT_ = 3
 
-cdef frozenset MARKET_TYPES = frozenset([int(OrderType.MARKET), int(OrderType.MARKET_TO_LIMIT)])
+cdef int MARKET = OrderType.MARKET, MARKET_TO_LIMIT = OrderType.MARKET_TO_LIMIT
 
 
 # -- numbers -------------------------------------------------------------------------------------
@@ -115,16 +116,20 @@ def snap_price(contract, value):
 cdef class _Terms:
     """What every order of a contract asks for, made ready once."""
     cdef object contract
-    cdef str head                   # the body up to its price
+    cdef bytes head                 # the body up to its price
     cdef int64_t tick, lot          # steps as mantissa and decimals; 0: only Decimal knows them
     cdef int tick_scale, lot_scale
     cdef int64_t least, most        # a limit order's, with lot's decimals; 0: only Decimal knows
     cdef int64_t lowest, highest    # leverage
     cdef bint is_open               # enabled, to keys as well, for both margins
+    # the quantity that was checked last, as it was given: most orders have the same one
+    cdef object last
+    cdef object last_quantity
+    cdef str last_text
 
     def __init__(self, contract):
         self.contract = contract
-        self.head = '{"symbol":' + json_text("symbol", contract.symbol)
+        self.head = ('{"symbol":' + json_text("symbol", contract.symbol)).encode("utf-8")
         read_step(plain_text(contract.tick_size), &self.tick, &self.tick_scale)
         read_step(plain_text(contract.lot_size), &self.lot, &self.lot_scale)
         most = contract.max_limit_quantity
@@ -156,11 +161,37 @@ cdef class _Terms:
             scale += 1
         return scale == self.lot_scale and self.least <= number <= self.most
 
+    cdef str quantity_of(self, OrderIntent intent, object quantity, bint is_market):
+        """Check the quantity of an order whose type is known; its plain text."""
+        cdef str digits, text
+        if quantity is self.last and self.last_text is not None and not is_market:
+            intent.quantity = self.last_quantity
+            return self.last_text
+        digits = digits_of(quantity)
+        text = plain_on_step(digits, self.lot, self.lot_scale)
+        if text is None:
+            intent.quantity = check_quantity(self.contract, intent.type, quantity)
+            return plain_text(intent.quantity)
+        intent.quantity = quantity if isinstance(quantity, Decimal) else Decimal(digits)
+        if is_market or not self.has_room(text):
+            check_range(self.contract, intent.type, intent.quantity, quantity)
+        else:
+            self.last, self.last_quantity, self.last_text = quantity, intent.quantity, text
+        return text
+
 
 cdef dict known_terms = {}          # id(contract) -> _Terms, which keeps the contract alive
+cdef _Terms newest_terms = None
 
 
 cdef _Terms terms_of(object contract):
+    global newest_terms
+    if newest_terms is None or newest_terms.contract is not contract:
+        newest_terms = found_terms(contract)
+    return newest_terms
+
+
+cdef _Terms found_terms(object contract):
     terms = known_terms.get(id(contract))
     if terms is None:
         if len(known_terms) >= 4096:    # contracts read again and again: the old ones go
@@ -200,20 +231,29 @@ def encode_body(value):
     return json_text("body", value).encode("utf-8")
 
 
-cdef dict known_members = {
-    kind: {int(member): member for member in kind}
-    for kind in (BestPrice, OpenType, OrderType, PositionMode, SelfTrade, Side, TriggerPrice)}
+cdef list members_of(object kind):
+    """Its members by number, None between."""
+    found = {int(member): member for member in kind}
+    return [found.get(number) for number in range(max(found) + 1)]
 
 
-cdef object as_enum(str field, object kind, object value):
-    """A member the documents list."""
+cdef list SIDES = members_of(Side), ORDER_TYPES = members_of(OrderType)
+cdef list OPEN_TYPES = members_of(OpenType)
+
+
+cdef object member_of(str field, object kind, list members, object value):
+    """as_enum(), at once for what every order has: an enum's own look-up is slow."""
     cdef int overflow = 0
     cdef long long number
     if type(value) is kind or type(value) is int:
         number = PyLong_AsLongLongAndOverflow(value, &overflow)
-        member = (<dict>known_members[kind]).get(number)    # an enum's own hash is slow
-        if member is not None:
-            return member
+        if 0 <= number < len(members) and members[number] is not None:
+            return members[number]
+    return as_enum(field, kind, value)
+
+
+cdef object as_enum(str field, object kind, object value):
+    """A member the documents list."""
     if not isinstance(value, bool) and isinstance(value, int):
         member = value if type(value) is kind else kind(value)
         if member.is_known:
@@ -251,18 +291,19 @@ cdef class OrderIntent:
         mode = None if position_mode is None else as_enum("position_mode", PositionMode,
                                                           position_mode)
         best = None if best_price is None else as_enum("best_price", BestPrice, best_price)
-        cdef str body = self.begin(contract, side, quantity, price, type, open_type, leverage,
-                                   client_order_id, bool(reduce_only), mode, best, index_price)
+        cdef bytes body = self.begin(contract, side, quantity, price, type, open_type, leverage,
+                                     check_client_order_id(client_order_id), bool(reduce_only),
+                                     mode, best, index_price)
         if (position_id is None and stop_loss_price is None and take_profit_price is None
                 and loss_trend is None and profit_trend is None and best is None
                 and self_trade is None and mode is None and price_protect is None
                 and market_ceiling is None and flash_close is None):
-            self.body = (body + "}").encode("utf-8")
+            self.body = body
             return
         cdef str closing = ""
         if self.reduce_only and mode == PositionMode.ONE_WAY:
             closing = ',"reduceOnly":true'
-        cdef list parts = [body]
+        cdef list parts = [body.decode("utf-8").removesuffix("}")]
         if position_id is not None:
             parts.append(f',"positionId":{as_id("position_id", position_id)}')
         for name, field, value in (("stopLossPrice", "stop_loss_price", stop_loss_price),
@@ -300,20 +341,20 @@ cdef class OrderIntent:
         return (f"OrderIntent({self.contract.symbol} {self.side.name} {self.type.name} "
                 f"{plain_text(self.quantity)} at {self.price} as {self.client_order_id})")
 
-    cdef str begin(self, object contract, object side, object quantity, object price, object type,
-                   object open_type, object leverage, object client_order_id, bint reduce_only,
-                   object mode, object best, object index_price):
-        """Check what every order has; the body so far, not closed yet."""
+    cdef bytes begin(self, object contract, object side, object quantity, object price,
+                     object type, object open_type, object leverage, str client_order_id,
+                     bint reduce_only, object mode, object best, object index_price):
+        """Check what every order has, but for its checked id; the body of an order without more."""
         cdef _Terms terms = terms_of(contract)
         cdef str price_text, quantity_text, digits
-        cdef int side_number, type_number, open_number
+        cdef int side_number, type_number
         self.contract = contract
-        self.side = as_enum("side", Side, side)
-        self.type = as_enum("type", OrderType, type)
-        self.open_type = as_enum("open_type", OpenType, open_type)
-        side_number, type_number, open_number = self.side, self.type, self.open_type
+        self.side = member_of("side", Side, SIDES, side)
+        self.type = member_of("type", OrderType, ORDER_TYPES, type)
+        self.open_type = member_of("open_type", OpenType, OPEN_TYPES, open_type)
+        side_number, type_number = self.side, self.type
         self.opens = side_number == OPEN_LONG_ or side_number == OPEN_SHORT_
-        self.client_order_id = check_client_order_id(client_order_id)
+        self.client_order_id = client_order_id
         self.reduce_only = reduce_only
         if not terms.is_open or reduce_only:
             self.check_contract(mode)
@@ -321,29 +362,19 @@ cdef class OrderIntent:
             self.leverage = leverage
         else:
             self.check_leverage(leverage)
-        digits = digits_of(quantity)
-        quantity_text = plain_on_step(digits, terms.lot, terms.lot_scale)
-        if quantity_text is None:
-            self.quantity = check_quantity(contract, self.type, quantity)
-            quantity_text = plain_text(self.quantity)
-        else:
-            self.quantity = quantity if isinstance(quantity, Decimal) else Decimal(digits)
-            if type_number in MARKET_TYPES or not terms.has_room(quantity_text):
-                check_range(contract, self.type, self.quantity, quantity)
+        quantity_text = terms.quantity_of(
+            self, quantity, type_number == MARKET or type_number == MARKET_TO_LIMIT)
         digits = digits_of(price)
         price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
         if price_text is None:
             self.price = self.checked_price(price, best, index_price)
-            price_text = "" if self.price is None else ',"price":' + plain_text(self.price)
+            price_text = None if self.price is None else plain_text(self.price)
         else:
             self.price = price if isinstance(price, Decimal) else Decimal(digits)
             if index_price is not None:
                 self.check_index(self.price, index_price)
-            price_text = ',"price":' + price_text
-        leverage_text = "" if self.leverage is None else f',"leverage":{self.leverage}'
-        return (f'{terms.head}{price_text},"vol":{quantity_text}{leverage_text},'
-                f'"side":{side_number},"type":{type_number},"openType":{open_number},'
-                f'"externalOid":"{self.client_order_id}"')
+        return order_body(terms.head, price_text, quantity_text, self.leverage, side_number,
+                          type_number, self.open_type, client_order_id)
 
     cdef int check_contract(self, object mode) except -1:
         contract = self.contract
@@ -396,10 +427,10 @@ cdef class OrderIntent:
 
 cdef OrderIntent plain_order(object contract, object side, object quantity, object price,
                              object type, object open_type, object leverage, str client_order_id):
-    """OrderIntent(...) for C, of an order without further wishes."""
+    """OrderIntent(...) for C, of an order without further wishes. client_order_id: a minted one."""
     cdef OrderIntent intent = OrderIntent.__new__(OrderIntent)
-    intent.body = (intent.begin(contract, side, quantity, price, type, open_type, leverage,
-                                client_order_id, False, None, None, None) + "}").encode("utf-8")
+    intent.body = intent.begin(contract, side, quantity, price, type, open_type, leverage,
+                               client_order_id, False, None, None, None)
     return intent
 
 

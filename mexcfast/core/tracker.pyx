@@ -62,6 +62,8 @@ cdef enum _Phase:
     REJECTED = 5
 
 cdef tuple PHASES = tuple(Phase)    # by number: an enum's own look-up is slow
+cdef _Phase[4] BY_RANK              # of the outcome, when the venue has shown nothing
+BY_RANK[0], BY_RANK[1], BY_RANK[2], BY_RANK[3] = SENT, UNKNOWN, REJECTED, OPEN
 cdef dict FINAL_PHASES = {
     int(OrderState.FILLED): FILLED,
     int(OrderState.CANCELLED): CANCELLED,
@@ -76,9 +78,20 @@ cdef enum _Room:            # which of the tracker's lists holds an order
     AMONG_FOREIGN = 3
 
 
+cdef enum _Rank:            # of what REST said
+    NOTHING = 0
+    ONLY_UNKNOWN = 1
+    REFUSED = 2
+    ACCEPTED = 3
+
+
 cdef int rank(object outcome) except -1:
-    return (0 if outcome is None else 1 if isinstance(outcome, Unknown)
-            else 2 if isinstance(outcome, Rejected) else 3)
+    if outcome is None:
+        return NOTHING
+    if type(outcome) is Accepted:       # at once what it nearly always is
+        return ACCEPTED
+    return (ONLY_UNKNOWN if isinstance(outcome, Unknown)
+            else REFUSED if isinstance(outcome, Rejected) else ACCEPTED)
 
 
 def order_age(order):
@@ -253,11 +266,9 @@ cdef class TrackedOrder:
             quantity = self.quantity
             if quantity is not None and self._filled and self._filled >= quantity:
                 return FILLED
-        if report is not None or self._fills or isinstance(self.outcome, Accepted):
+        if report is not None or self._fills:
             return OPEN
-        if isinstance(self.outcome, Rejected):
-            return REJECTED
-        return UNKNOWN if self.outcome is not None else SENT
+        return BY_RANK[rank(self.outcome)]
 
     cdef bint told_by_venue(self) except -1:
         return self.report is not None or bool(self._fills)
@@ -329,7 +340,7 @@ cdef class Tracker:
 
     cpdef TrackedOrder outcome(self, object outcome):
         """What REST, or the resolver, said of placing an order; None when it names no order."""
-        cdef bint is_accepted = isinstance(outcome, Accepted), changed
+        cdef bint is_accepted = rank(outcome) == ACCEPTED, changed
         cdef TrackedOrder order = self.named(outcome.client_order_id,
                                              outcome.order_id if is_accepted else None)
         if order is None:
@@ -458,7 +469,7 @@ cdef class Tracker:
         order._is_ours = order._is_ours or self.recognises(order)
         order._phase = order.computed()
         order.phase = PHASES[order._phase]
-        if (order._phase != REJECTED and isinstance(order.outcome, Rejected)
+        if (order._phase != REJECTED and rank(order.outcome) == REFUSED
                 and order.told_by_venue()):
             # REST refused what the venue shows alive: believe what it shows.
             order.outcome = Accepted(order.symbol, order.client_order_id, order.order_id)

@@ -17,6 +17,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import socket
+from collections import deque
 
 from mexcfast.errors import BadAnswer, ConnectionLost, RequestTimeout
 
@@ -74,17 +75,17 @@ cdef class LaneConnection:
     """An asyncio protocol; net/lanes opens and keeps them.
 
     timeout_s: from sending to the whole answer. keepalive_s: idle longer than this it is not used;
-    the server's own Keep-Alive shortens it. on_idle: called with self when it may take a request.
+    the server's own Keep-Alive shortens it. idle: where it goes whenever it may take a request.
     on_closed: called once, when it may not any more.
     """
 
-    def __init__(self, loop, double timeout_s, double keepalive_s, bint is_tls, on_idle,
-                 on_closed):
+    def __init__(self, loop, double timeout_s, double keepalive_s, bint is_tls,
+                 IdleConnections idle not None, on_closed):
         self._loop = loop
         self._timeout_s = timeout_s
         self.keepalive_s = keepalive_s
         self._is_tls = is_tls
-        self._on_idle = on_idle
+        self._idle = idle
         self._on_closed = on_closed
         self._reader = AnswerReader()
         self._fd = -1
@@ -100,11 +101,12 @@ cdef class LaneConnection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if is_direct:
                 self._fd = sock.fileno()
-        self._rest()
+        self._rest(True)
 
     def data_received(self, bytes data not None):
         """A protocol's hook."""
         cdef object waiter
+        cdef bint is_shorter = False
         if self.state == CLOSED_:
             return
         if self.state != BUSY_:
@@ -128,8 +130,9 @@ cdef class LaneConnection:
             return
         if self._reader.keep_alive_s >= 0:
             # A second earlier than it: the last one may be on its way when it closes.
+            is_shorter = self._reader.keep_alive_s - 1.0 < self.keepalive_s
             self.keepalive_s = min(self.keepalive_s, max(0.0, self._reader.keep_alive_s - 1.0))
-        self._rest()
+        self._rest(is_shorter)
 
     def eof_received(self):
         """A protocol's hook: half a connection is none."""
@@ -157,7 +160,8 @@ cdef class LaneConnection:
         cdef Py_ssize_t size
         if self.state != IDLE_:
             return False
-        if self._transport.is_closing() or self.is_old(self._loop.time()):
+        self._now_s = self._loop.time()
+        if self._transport.is_closing() or self.is_old(self._now_s):
             self.drop()
             return False
         if self._fd < 0:
@@ -181,11 +185,16 @@ cdef class LaneConnection:
         """
         if request is None:
             raise TypeError("request is None; allowed: bytes")
+        if self.state != IDLE_ or self._transport.is_closing():
+            raise NotSent("the connection is not idle")
+        self._now_s = self._loop.time()
+        return self.send_quiet(request)
+
+    cdef object send_quiet(self, bytes request):
+        """send() on a connection that was found quiet in this very turn of the loop."""
         cdef const char* data = PyBytes_AS_STRING(request)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(request)
         cdef Py_ssize_t sent = 0
-        if self.state != IDLE_ or self._transport.is_closing():
-            raise NotSent("the connection is not idle")
         if not self._is_tls and self._fd >= 0:
             sent = c_send(self._fd, data, size, mexcfast_send_flags)
             if sent < 0:
@@ -201,7 +210,7 @@ cdef class LaneConnection:
         self._is_queued = sent < size
         if self._is_queued:
             self._transport.write(request[sent:] if sent else request)
-        self._deadline_s = self._loop.time() + self._timeout_s
+        self._deadline_s = self._now_s + self._timeout_s
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline_s, self._expire)
         return self._waiter
@@ -222,11 +231,10 @@ cdef class LaneConnection:
         else:
             self._fail(RequestTimeout(f"no answer within {self._timeout_s:g} s"))
 
-    cdef int _rest(self) except -1:
+    cdef int _rest(self, bint is_news) except -1:
         self.state = IDLE_
         self.idle_since_s = self._loop.time()
-        self._on_idle(self)
-        return 0
+        return self._idle.rests(self, is_news)
 
     cdef int _lost(self, str why, bint at_once=False) except -1:
         if self.state == BUSY_:
@@ -258,7 +266,7 @@ cdef class LaneConnection:
         self._transport = None
         self._fd = -1
         on_closed = self._on_closed
-        self._on_idle = self._on_closed = None
+        self._on_closed = None
         on_closed(self)
         return 0
 
@@ -266,10 +274,26 @@ cdef class LaneConnection:
 @cython.final
 @cython.auto_pickle(False)
 cdef class IdleConnections:
-    """Connections that could take a request; the one used last is taken first, it is warmest."""
+    """Connections that could take a request; the one used last is taken first, it is warmest.
 
-    def __cinit__(self):
+    on_news: called with a connection in place of keeping it when there is something to decide: it
+    is new, its server keeps it shorter than was known, somebody is waiting, or is_closed.
+    waiting: those who wait, their owner's.
+    """
+
+    def __init__(self, on_news=None):
         self._idle = []
+        self._on_news = on_news
+        self.waiting = deque()
+        self.is_closed = False
+
+    cdef int rests(self, LaneConnection connection, bint is_news) except -1:
+        """It may take a request from now on."""
+        if self._on_news is not None and (is_news or self.is_closed or self.waiting):
+            self._on_news(connection)
+        else:
+            self._idle.append(connection)
+        return 0
 
     def __len__(self):
         return len(self._idle)

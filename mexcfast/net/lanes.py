@@ -15,7 +15,6 @@ import logging
 import random
 import socket
 import ssl
-from collections import deque
 from typing import Any
 
 import aiofastnet
@@ -62,23 +61,22 @@ class Lanes:
         self._connect_timeout_s = endpoint.connect_timeout_ms / 1000
         self._busy_poll_us, self._quick_ack = endpoint.busy_poll_us, endpoint.quick_ack
         #: those that could take a request now
-        self.idle = IdleConnections()
+        self.idle = IdleConnections(self._on_idle)
         self._open: set[LaneConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._waiting: deque[asyncio.Future[LaneConnection]] = deque()
+        self._waiting = self.idle.waiting
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._failures = 0
-        self._is_closed = False
 
     def start(self) -> None:
         """Open connections in the background from now on."""
-        if self._keeper is None and not self._is_closed and self._warm:
+        if self._keeper is None and not self.idle.is_closed and self._warm:
             self._keeper = asyncio.get_running_loop().create_task(self._keep_warm())
 
     async def close(self) -> None:
         """Close every connection; requests in flight are in doubt."""
-        self._is_closed = True
+        self.idle.is_closed = True
         await end(*self._opening, self._keeper)
         for connection in list(self._open):
             connection.drop()
@@ -88,7 +86,7 @@ class Lanes:
     async def until_warm(self) -> None:
         """Wait until as many connections are open as should be."""
         self.start()
-        while self._fresh() < self._warm and not self._is_closed:
+        while self._fresh() < self._warm and not self.idle.is_closed:
             self._changed.clear()
             await self._changed.wait()
 
@@ -106,7 +104,7 @@ class Lanes:
         connection = self.take_now()
         if connection is not None:
             return connection
-        if self._is_closed:
+        if self.idle.is_closed:
             raise ConnectFailed("the executor was closed")
         if len(self._waiting) >= len(self._opening):
             if len(self._open) + len(self._opening) >= MOST:
@@ -163,7 +161,7 @@ class Lanes:
 
         def connection() -> LaneConnection:
             return LaneConnection(loop, self._timeout_s, self._keepalive_s, self._is_tls,
-                                  self._on_idle, self._on_closed)
+                                  self.idle, self._on_closed)
 
         try:
             if self._is_tls:
@@ -178,7 +176,7 @@ class Lanes:
     # -- what connections tell -------------------------------------------------------------------
 
     def _on_idle(self, connection: LaneConnection) -> None:
-        if self._is_closed:
+        if self.idle.is_closed:
             connection.drop()
             return
         if connection not in self._open:

@@ -15,6 +15,7 @@ cdef class Way:
     cdef RequestForm form
     cdef bint is_signed
     cdef bint has_ack
+    cdef int64_t expiry_ms          # how long the venue takes a request after its signed time
 
 
 cdef class Flight:
@@ -52,4 +53,5 @@ cdef class Launcher:
     cdef int undo(self, Flight flight) except -1
     cdef int depart(self, Flight flight) except -1
     cpdef int64_t _doubt(self, object lane, object ts_sent_ms) except -1
+    cdef int64_t remember(self, object lane, int64_t ts_sent_ms, int64_t expiry_ms) except -1
     cpdef object landed(self, Flight flight)

@@ -10,9 +10,11 @@ tests run both ways against the same server and the same faults.
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
-from mexcfast.core.ack cimport accepted, plain_ack
+from mexcfast.core.ack cimport accepted_at_sight
+from mexcfast.core.sign cimport checked_time
 from mexcfast.net.lane cimport IdleConnections, LaneConnection
 
 import asyncio
@@ -74,6 +76,7 @@ cdef class Launcher:
             way.form = self._form(way.route)
             way.is_signed = way.route.signed
             way.has_ack = way.route.parse is read_ack
+            way.expiry_ms = self.endpoint.expiry_ms
             self._ways[name] = way
         return way
 
@@ -105,7 +108,8 @@ cdef class Launcher:
                 self.undo(flight)
                 return None
             flight.ts_sent_ms = self.clock.venue_ms()
-            flight.request = way.form.build(flight.ts_sent_ms, body)
+            flight.request = way.form.fill(checked_time(flight.ts_sent_ms),
+                                           PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         except BaseException:
             self.undo(flight)
             raise
@@ -122,10 +126,10 @@ cdef class Launcher:
 
     cdef int depart(self, Flight flight) except -1:
         """It leaves. Sent at most once, whatever happens."""
-        flight.doubt = self._doubt(flight.place, flight.ts_sent_ms)
+        flight.doubt = self.remember(flight.place, flight.ts_sent_ms, flight.way.expiry_ms)
         flight.resyncs = self._resyncs
         try:
-            flight.answered = flight.connection.send(flight.request)
+            flight.answered = flight.connection.send_quiet(flight.request)
         except NotSent:
             flight.connection = None
             flight.answered = asyncio.get_running_loop().create_task(
@@ -167,21 +171,27 @@ cdef class Launcher:
             return Unknown(error, flight.symbol, flight.client_order_id, flight.order_id,
                            ts_sent_ms=flight.ts_sent_ms)
         if way.has_ack and 200 <= status < 300:
-            ack = plain_ack(answer)
-            if ack is not None:
+            outcome = accepted_at_sight(flight.symbol, flight.client_order_id, answer)
+            if outcome is not None:
                 self._doubts.pop(flight.doubt, None)
                 if self.on_answer is not None and way.is_signed:
                     self.on_answer(way.route, None)
-                return accepted(flight.symbol, flight.client_order_id, ack)
+                return outcome
         return self._judged(way.route, flight.about, status, answer, flight.ts_sent_ms,
                             flight.doubt, flight.resyncs)
 
     cpdef int64_t _doubt(self, object lane, object ts_sent_ms) except -1:
         """A write leaves: until it is answered it may be taken as long as its time is valid."""
+        if ts_sent_ms is None:
+            self._sent += 1
+            return self._sent
+        return self.remember(lane, ts_sent_ms, self.endpoint.expiry_ms)
+
+    cdef int64_t remember(self, object lane, int64_t ts_sent_ms, int64_t expiry_ms) except -1:
         self._sent += 1
-        if lane is not CANCEL and ts_sent_ms is not None:
+        if lane is not CANCEL:
             if len(self._doubts) > MOST_DOUBTS:
                 now_ms = self.clock.venue_ms()
                 self._doubts = {at: until for at, until in self._doubts.items() if until > now_ms}
-            self._doubts[self._sent] = ts_sent_ms + self.endpoint.expiry_ms
+            self._doubts[self._sent] = ts_sent_ms + expiry_ms
         return self._sent

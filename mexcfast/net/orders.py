@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
@@ -266,11 +266,11 @@ class Orders(OrderMemory, Placing):
     # -- placing ---------------------------------------------------------------------------------
 
     @serves("create")
-    async def submit(self, symbol: str, side: Side | int, quantity: Number,
-                     price: Number | None = None, *, wait: bool | None = None,
-                     key: Hashable | None = None, max_age_ms: int | None = None,
-                     keep: bool = False, **more: Any) -> Accepted | Rejected | Unknown:
-        """Place one order; quantity in contracts.
+    def submit(self, symbol: str, side: Side | int, quantity: Number, price: Number | None = None,
+               *, wait: bool | None = None, key: Hashable | None = None,
+               max_age_ms: int | None = None, keep: bool = False, **more: Any
+               ) -> Coroutine[Any, Any, Accepted | Rejected | Unknown]:
+        """Place one order; quantity in contracts. A coroutine: nothing happens before its await.
 
         wait: for a slot of the venue's budget; None: as the executor was told. key, max_age_ms,
         keep: while it waits, a newer order with the same key replaces it (keep: is turned away),
@@ -282,10 +282,7 @@ class Orders(OrderMemory, Placing):
         Raises IntentError when the order is refused before sending, NotReady before start() when
         there is a journal.
         """
-        if not self.contracts:
-            await self.load_contracts()
-        return await self.send(self.intent(symbol, side, quantity, price, **more), wait=wait,
-                               key=key, max_age_ms=max_age_ms, keep=keep)
+        return self._place(None, (symbol, side, quantity, price), more, wait, key, max_age_ms, keep)
 
     def _send_beside(self, intent: OrderIntent, order: LiveOrder, callback: Done | None,
                      wait: bool | None, key: Hashable | None, max_age_ms: int | None,

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -63,9 +63,13 @@ class Placing:
                       wait: bool | None = None, key: Hashable | None = None,
                       max_age_ms: int | None = None, keep: bool = False,
                       **more: Any) -> LiveOrder: ...
-    async def send(self, intent: OrderIntent, *, wait: bool | None = None,
-                   key: Hashable | None = None, max_age_ms: int | None = None,
-                   keep: bool = False) -> Accepted | Rejected | Unknown: ...
+    def send(self, intent: OrderIntent, *, wait: bool | None = None, key: Hashable | None = None,
+             max_age_ms: int | None = None, keep: bool = False
+             ) -> Coroutine[Any, Any, Accepted | Rejected | Unknown]: ...
+    async def _place(self, intent: OrderIntent | None,
+                     asked: tuple[str, Side | int, _Number, _Number | None] | None,
+                     more: dict[str, Any] | None, wait: bool | None, key: Hashable | None,
+                     max_age_ms: int | None, keep: bool) -> Accepted | Rejected | Unknown: ...
     def report(self, what: str, began_ns: int | None, outcome: _Result) -> _Result: ...
     def _expect(self, intent: OrderIntent) -> LiveOrder: ...
     def _changed(self, order: TrackedOrder) -> None: ...

@@ -18,6 +18,7 @@ import asyncio
 import itertools
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ GONE = 404
 PASSING = (VenueFault, RateLimited, ClockError, EdgeError)
 #: A push this much older than an answer may still belong to its request.
 ANSWER_MS = 1000
+LOOK_EVERY = 0.05       # seconds at least between two looks at what is due
 SHOWN = 5       # differences named in the log line
 
 
@@ -110,7 +112,10 @@ class Reconciler:
         self._task: asyncio.Task[None] | None = None
         self._audit: asyncio.Task[None] | None = None
         self._audit_now = asyncio.Event()
-        self._waits: dict[TrackedOrder, asyncio.TimerHandle] = {}
+        self._expected: set[TrackedOrder] = set()
+        #: those in the order of their deadlines: order, its report, since when (venue ms), due (s)
+        self._due: deque[tuple[TrackedOrder, Order | None, int, float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None      # one for all: orders are many
 
     @property
     def state(self) -> AccountState:
@@ -176,9 +181,11 @@ class Reconciler:
 
     async def close(self) -> None:
         """Stop all background work."""
-        for handle in self._waits.values():
-            handle.cancel()
-        self._waits.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._expected.clear()
+        self._due.clear()
         if self._stream is not None:
             self._stream.on_live.remove(self._stream_live)
             self._stream.on_lost.remove(self._stream_lost)
@@ -310,17 +317,33 @@ class Reconciler:
 
     def expect(self, order: TrackedOrder) -> None:
         """REST said that something happened to an own order: its push must come in time."""
-        if order in self._waits or not self._is_live:
+        stream = self._stream
+        if stream is None or not stream.is_flowing or order in self._expected:
             return
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + self.settings.push_deadline
         # other pushes of the same deed may have come before the answer
         since_ms = self._executor.clock.venue_ms() - ANSWER_MS
-        self._waits[order] = asyncio.get_running_loop().call_later(
-            self.settings.push_deadline, self._look, order, order.report, since_ms)
+        self._expected.add(order)
+        self._due.append((order, order.report, since_ms, due_s))
+        if self._timer is None:
+            self._timer = loop.call_at(due_s, self._look)
 
-    def _look(self, order: TrackedOrder, before: Order | None, since_ms: int) -> None:
-        del self._waits[order]
-        is_there = order.report is not before or order.is_final
-        if is_there or self.state is not AccountState.READY or self._stream is None:
+    def _look(self) -> None:
+        """Of those that are due now, what has become of them?"""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._due and self._due[0][3] <= loop.time():
+            order, before, since_ms, _ = self._due.popleft()
+            self._expected.discard(order)
+            if order.report is before and not order.is_final:
+                self._missed(order, since_ms)
+        if self._due and self._timer is None:
+            self._timer = loop.call_at(max(self._due[0][3], loop.time() + LOOK_EVERY), self._look)
+
+    def _missed(self, order: TrackedOrder, since_ms: int) -> None:
+        """Its push has not come in time."""
+        if self.state is not AccountState.READY or self._stream is None:
             return
         why = f"no push of {order.client_order_id or order.order_id} within " \
               f"{self.settings.push_deadline:g} s"

@@ -135,6 +135,17 @@ def test_the_contract_decides(field, change, changes):
     assert caught.value.field == field
 
 
+def test_a_remembered_quantity_is_refused_where_it_is_not_allowed():
+    contract = replace(BTC, max_quantity=Decimal(5), max_limit_quantity=Decimal(50))
+    quantity = Decimal(10)
+    for _ in range(2):
+        assert b'"vol":10,' in order(contract, quantity=quantity).body
+    with pytest.raises(IntentError, match="quantity"):
+        order(contract, quantity=quantity, type=OrderType.MARKET)
+    assert order(contract, quantity="10").quantity == 10
+
+
+
 def test_limits_of_limit_orders_do_not_bind_market_orders():
     contract = replace(BTC, max_limit_quantity=Decimal(5))
     assert order(contract, type=OrderType.MARKET).quantity == 10

@@ -1,0 +1,1 @@
+"""No Python face: body is cimported only."""
