@@ -139,9 +139,7 @@ def _ours(lane: Any, what: str) -> Any:
             return await executor.execute("create", BODY, about)
 
         async def submit() -> object:
-            outcome = await orders.submit("BTC_USDT", 1, contract.min_quantity, price, leverage=20)
-            orders.tracker.forget(orders.tracker.find(outcome.client_order_id))  # type: ignore
-            return outcome
+            return await orders.submit("BTC_USDT", 1, contract.min_quantity, price, leverage=20)
 
         return execute if what == "execute" else submit
     return make

@@ -78,6 +78,7 @@ cdef class Venue:
         bytes answer
         readonly long orders
         int64_t arrived
+        readonly int64_t sent           # CLOCK_MONOTONIC, of the last trade()'s frame
 
     def __cinit__(self, int poll, bytes answer not None):
         self.poll = poll
@@ -160,6 +161,7 @@ cdef class Venue:
         cdef size_t size = len(frame)
         cdef long seen = self.orders
         cdef int64_t sent = now_ns(), late = sent + <int64_t>(seconds * 1e9)
+        self.sent = sent
         cdef list others
         if send(fd, text, size, MSG_NOSIGNAL) != <ssize_t>size:
             raise ConnectionError("the stream takes no more frames")

@@ -3,9 +3,9 @@
 What comes seldom finds cold caches: between two orders a processor forgets where they went, and the
 first microseconds are spent on fetching it. A loop that spins has time to spare. So every few
 hundred microseconds a made-up frame is fed to a book of its own, a strategy of its own answers with
-an order, the order is checked, signed and handed to a connection that leads nowhere, which answers
-at once. It is the code every order takes, with keys that open nothing, a budget, a tracker and a
-reader of its own: nothing of it can reach a venue, a journal, a tape or a counter.
+an order, the order is checked, signed and written to a socket whose other end is this program too.
+It is the code every order takes, down to the kernel's, with keys that open nothing, a budget, a
+tracker and a reader of its own: nothing of it can reach a venue, a journal, a tape or a counter.
 
 What it gains and costs: docs/benchmarks.md.
 """
@@ -13,7 +13,9 @@ What it gains and costs: docs/benchmarks.md.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -27,7 +29,7 @@ from mexcfast.errors import ConfigError, MexcfastError
 from mexcfast.net.executor import Executor
 from mexcfast.net.lane import BUSY, IdleConnections, LaneConnection
 from mexcfast.net.orders import Orders
-from mexcfast.runtime import is_spinning
+from mexcfast.runtime import every_turn
 from mexcfast.types import Contract, Outcome, Side
 
 LEVELS = 20         # of the book, on each side
@@ -39,36 +41,54 @@ ANSWER = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=utf-8\r\nC
 NOWHERE = Endpoint.at("http://127.0.0.1:9", margin_ms=0, limits={"order_place": (1000, 1)})
 
 
-class _Nowhere(asyncio.Transport):
-    """A transport that swallows what is written."""
+class _Loop(asyncio.Transport):
+    """Both ends of one TCP connection on loopback; no event loop looks at either."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.near = socket.create_connection(server.getsockname())
+            self.far, peer = server.accept()
+            while peer != self.near.getsockname():      # somebody else was quicker
+                self.far.close()
+                self.far, peer = server.accept()
+        for end in (self.near, self.far):
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def swallow(self) -> None:
+        """What was written has come to its other end and is read there."""
+        with suppress(BlockingIOError):
+            self.far.recv(65536)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return self.near if name == "socket" else default
 
     def is_closing(self) -> bool:
-        return False
+        return self.near.fileno() < 0
 
     def get_write_buffer_size(self) -> int:
         return 0
 
     def write(self, data: Any) -> None:
-        pass
+        with suppress(BlockingIOError):
+            self.near.send(data)
 
     def abort(self) -> None:
-        pass
+        self.near.close()
+        self.far.close()
 
-    def close(self) -> None:
-        pass
+    close = abort
 
 
 class _Lanes:
-    """One connection to nowhere, where net/lanes has those to the venue."""
+    """One connection to ourselves, where net/lanes has those to the venue."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle = IdleConnections()
         self.connection = LaneConnection(loop, 3600.0, 1e9, False, self.idle,
                                          self.idle.discard)
-        self.connection.connection_made(_Nowhere())
+        self.socket = _Loop()
+        self.connection.connection_made(self.socket)
 
     def give_back(self, connection: LaneConnection) -> None:
         self.idle.add(connection)
@@ -104,7 +124,7 @@ class Rehearsal(Listener):
         self._version = 1
         self._book.load_snapshot(self._snapshot())
         self._due_ns = 0
-        self._handle: asyncio.Handle | None = None
+        self._turns: list[Callable[[], None]] = []
 
     # -- the frames ------------------------------------------------------------------------------
 
@@ -130,6 +150,7 @@ class Rehearsal(Listener):
         """From a frame to the answer of the order it leads to. The loop's next turn ends it."""
         self._reader.feed_bytes(self._frame(), self._executor.clock.wall_ns())
         if self._lanes.connection.state == BUSY:
+            self._lanes.socket.swallow()
             self._lanes.connection.data_received(ANSWER)
 
     def on_book(self, book: OrderBook) -> None:
@@ -168,31 +189,29 @@ class Rehearsal(Listener):
 
     # -- the loop's spare time -------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Rehearse from now on, whenever `every` seconds have passed."""
-        if self._handle is None:
-            self._turn()
+    def start(self, turns: list[Callable[[], None]]) -> None:
+        """Rehearse from now on, whenever `every` seconds have passed. turns: runtime.every_turn."""
+        self._turns = turns
+        turns.append(self._turn)
 
     def _turn(self) -> None:
-        """Once a turn of the loop, which never sleeps: its own timers are too coarse."""
-        now_ns = self._executor.clock.monotonic_ns()
+        now_ns = self._executor.clock.monotonic_ns()    # a loop's own timers are too coarse
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + self._every_ns
             self.once()
-        self._handle = self._loop.call_soon(self._turn)
 
     def close(self) -> None:
         """No more of it."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self._turn in self._turns:
+            self._turns.remove(self._turn)
         self._lanes.connection.drop()
 
 
 async def rehearse(orders: Orders, books: Mapping[str, OrderBook], has_lane: bool, symbol: str,
                    every: float) -> Rehearsal:
     """Client.rehearse()."""
-    if not is_spinning(asyncio.get_running_loop()):
+    turns = every_turn(asyncio.get_running_loop())
+    if turns is None:
         raise ConfigError("the loop sleeps between frames; allowed: mexcfast.run(main(), "
                           "spin=True), whose spare time a rehearsal takes")
     if isinstance(every, bool) or not isinstance(every, int | float) or (
@@ -206,5 +225,5 @@ async def rehearse(orders: Orders, books: Mapping[str, OrderBook], has_lane: boo
     if contract is None:
         raise ConfigError(f"symbol is {symbol!r}; allowed: a contract of the venue")
     rehearsal = Rehearsal(orders, contract, partial(books.get, symbol), every)
-    rehearsal.start()
+    rehearsal.start(turns)
     return rehearsal

@@ -70,19 +70,27 @@ def _forbid_core() -> None:
             raise ValueError(f"no_core is True; prctl refused: {os.strerror(ctypes.get_errno())}")
 
 
-_spinning: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+#: loops that never sleep, and what each does in every turn
+_spinning: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = (
+    weakref.WeakKeyDictionary())
 
 
-def is_spinning(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop never sleeps: run(spin=True)."""
-    return loop in _spinning
+def every_turn(loop: asyncio.AbstractEventLoop) -> list[Callable[[], None]] | None:
+    """What a loop that never sleeps calls in each of its turns; None for any other loop.
+
+    Whoever puts something there must be quick about it, and raise nothing.
+    """
+    return _spinning.get(loop)
 
 
 def _spin(loop: asyncio.AbstractEventLoop) -> None:
     """A callback that is always due keeps the loop from blocking in its poll."""
-    _spinning.add(loop)
+    todo = _spinning[loop] = []
+    call_soon = loop.call_soon
 
     def again() -> None:
-        loop.call_soon(again)
+        call_soon(again)
+        for each in todo:
+            each()
 
-    loop.call_soon(again)
+    call_soon(again)

@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t
 from mexcfast.core.body cimport order_body
 from mexcfast.core.client_ids cimport check_client_order_id
 from mexcfast.core.depth cimport LIVE, OrderBook
-from mexcfast.core.steps cimport digits_of, plain_on_step, read_plain, read_step
+from mexcfast.core.steps cimport digits_of, float_on_step, plain_on_step, read_plain, read_step
 
 import json
 import re
@@ -39,6 +39,7 @@ from mexcfast.types import (
 )
 
 cdef extern from "Python.h":
+    bint PyFloat_CheckExact(object)
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
     bint PyLong_CheckExact(object)
@@ -364,8 +365,12 @@ cdef class OrderIntent:
             self.check_leverage(leverage)
         quantity_text = terms.quantity_of(
             self, quantity, type_number == MARKET or type_number == MARKET_TO_LIMIT)
-        digits = digits_of(price)
-        price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
+        price_text = digits = None
+        if PyFloat_CheckExact(price):
+            price_text = digits = float_on_step(price, terms.tick, terms.tick_scale)
+        if price_text is None:
+            digits = digits_of(price)
+            price_text = plain_on_step(digits, terms.tick, terms.tick_scale)
         if price_text is None:
             self.price = self.checked_price(price, best, index_price)
             price_text = None if self.price is None else plain_text(self.price)

@@ -255,11 +255,12 @@ class Switch:
 
     # -- what is seen ----------------------------------------------------------------------------
 
-    def answer(self, route: Route, error: MexcfastError | None, now_ms: int) -> Trip | None:
-        """One answer of a private route; the trip it amounts to."""
-        if error is None:
-            self._signature_run = 0
-            return None
+    def answered(self) -> None:
+        """An answer of a private route that could be read."""
+        self._signature_run = 0
+
+    def answer(self, route: Route, error: MexcfastError, now_ms: int) -> Trip | None:
+        """An answer of a private route that is an error; the trip it amounts to."""
         trigger = classify(route, error)
         if trigger is Trigger.SIGNATURE:
             self._signature_run += 1

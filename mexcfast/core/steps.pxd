@@ -10,3 +10,4 @@ cdef bint divides(int64_t step, int step_scale, int64_t number, int scale) noexc
 cdef int read_step(str step, int64_t* mantissa, int* scale) except -1
 cpdef str digits_of(object value)
 cpdef str plain_on_step(str digits, int64_t step, int step_scale)
+cpdef str float_on_step(double value, int64_t step, int step_scale)

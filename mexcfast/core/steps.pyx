@@ -21,6 +21,11 @@ cdef enum:
     DIGITS = 18             # of a number that fits an int64, whatever they are
 
 
+cdef double[DIGITS] POWERS      # of ten, all exact
+for _exponent in range(DIGITS):
+    POWERS[_exponent] = 10.0 ** _exponent
+
+
 cdef Py_ssize_t read_plain(const char* text, Py_ssize_t size, int64_t* mantissa,
                            int* scale) noexcept nogil:
     """Bytes of the number without needless zeros, 0 when it must be looked at properly.
@@ -97,6 +102,45 @@ cpdef str plain_on_step(str digits, int64_t step, int step_scale):
     if kept == 0 or not divides(step, step_scale, mantissa, scale):
         return None
     return digits if kept == size else digits[:kept]
+
+
+cpdef str float_on_step(double value, int64_t step, int step_scale):
+    """plain_on_step() of a float's shortest text, without making that text; None: make it.
+
+    A decimal of up to 15 digits that is read as this float is its shortest text: no other one so
+    short is read as the same. Both the digits and the power of ten are exact as doubles, so their
+    quotient is what reading them gives.
+    """
+    cdef int64_t mantissa
+    cdef char text[20]
+    cdef int at = 20, scale = step_scale
+    if not step or step_scale >= DIGITS or not 0 < value < 1e15:
+        return None
+    if value * POWERS[step_scale] > 9e14:
+        return None
+    mantissa = <int64_t>(value * POWERS[step_scale] + 0.5)
+    if mantissa == 0 or <double>mantissa / POWERS[step_scale] != value:
+        return None
+    with cython.cdivision(True):            # both are above zero
+        if mantissa % step:
+            return None
+        while scale and mantissa % 10 == 0:
+            mantissa //= 10
+            scale -= 1
+        while at > 20 - scale:
+            at -= 1
+            text[at] = <char>(48 + mantissa % 10)
+            mantissa //= 10
+        if scale:
+            at -= 1
+            text[at] = 46
+        while True:
+            at -= 1
+            text[at] = <char>(48 + mantissa % 10)
+            mantissa //= 10
+            if not mantissa:
+                break
+    return text[at:20].decode("ascii")
 
 
 cdef int read_step(str step, int64_t* mantissa, int* scale) except -1:

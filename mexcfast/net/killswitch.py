@@ -40,6 +40,7 @@ from mexcfast.types import Contract, Fill
 
 log = logging.getLogger("mexcfast.net")
 
+ARMED = SwitchState.ARMED
 WATCH_S = 0.1
 DAY_MS = 86_400_000
 #: After these the process ends once everything is cancelled; other signals only trip.
@@ -273,6 +274,8 @@ class KillSwitch:
     # -- watching --------------------------------------------------------------------------------
 
     def _guard(self, route: Route, lane: Lane) -> MexcfastError | None:
+        if self.switch.state is ARMED and not self.fences:
+            return None                 # asked for every order, and this is nearly always so
         if self.fences and not self.is_tripped and lane in (Lane.OPEN, Lane.AMEND):
             for fence in self.fences:
                 if (trip := fence()) is not None:
@@ -280,6 +283,9 @@ class KillSwitch:
         return self.switch.refusal(route, lane)
 
     def _answered(self, route: Route, error: MexcfastError | None) -> None:
+        if error is None:
+            self.switch.answered()
+            return
         trip = self.switch.answer(route, error, self._executor.clock.wall_ms())
         if trip is not None and not self.is_tripped:
             self.trip(trip.text, trip.trigger)
