@@ -224,6 +224,10 @@ async def rehearse(orders: Orders, books: Mapping[str, OrderBook], has_lane: boo
     contract = orders.contracts.get(symbol)
     if contract is None:
         raise ConfigError(f"symbol is {symbol!r}; allowed: a contract of the venue")
-    rehearsal = Rehearsal(orders, contract, partial(books.get, symbol), every)
+    try:
+        rehearsal = Rehearsal(orders, contract, partial(books.get, symbol), every)
+    except OSError as error:
+        raise ConfigError(f"a rehearsal has no connection on loopback: {error}; allowed: a machine "
+                          "where 127.0.0.1 can be connected to") from None
     rehearsal.start(turns)
     return rehearsal

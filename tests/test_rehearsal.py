@@ -129,6 +129,21 @@ def test_what_cannot_be_rehearsed_is_said(spin: bool, keys: bool, symbol: str, e
     on_exchange(story, spin=spin, keys=keys)
 
 
+def test_without_loopback_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError("no loopback here")
+
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        await client.orders.load_contracts()
+        with monkeypatch.context() as patch:
+            patch.setattr("mexcfast.rehearsal.socket.create_server", none)
+            with pytest.raises(ConfigError, match="no loopback here"):
+                await client.rehearse(SYMBOL)
+        await rehearsed(await client.rehearse(SYMBOL), 1)
+
+    on_exchange(story)
+
+
 def test_the_keys_of_the_client_are_not_in_it() -> None:
     async def story(venue: Exchange, client: mx.Client) -> None:
         rehearsal = await client.rehearse(SYMBOL)

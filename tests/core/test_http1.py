@@ -195,6 +195,21 @@ def test_answers_that_are_refused(data):
     assert judge(data) == "bad"
 
 
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 23])
+def test_every_byte_at_every_place_of_a_value(size):
+    for code in range(256):
+        for at in range(size):
+            value = bytearray(b"v" * size)
+            value[at] = code
+            data = OK.replace(b"text/json", bytes(value))
+            reader = AnswerReader()
+            if code == 10 or (code < 32 and code != 9) or code == 127:
+                with pytest.raises(BadAnswer):
+                    reader.feed(data)
+            else:
+                assert reader.feed(data) and reader.status == 200
+
+
 def test_limits():
     def line(size):
         return b"X: " + b"y" * (size - 4)       # and the CR
