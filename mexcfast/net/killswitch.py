@@ -220,8 +220,10 @@ class KillSwitch:
 
     def count_fills(self, contracts: Mapping[str, Contract]) -> Callable[[TrackedOrder], None]:
         """A hook for Orders.on_change that adds up the day's realised result."""
+        switch = self.switch
+
         def hear(order: TrackedOrder) -> None:
-            if self.settings.max_loss is None:
+            if switch.settings.max_loss is None:
                 return
             for fill in order.fills:
                 contract = contracts.get(fill.symbol)
