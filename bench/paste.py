@@ -34,17 +34,19 @@ def figures() -> str:
         return "No report is kept yet: `python bench/report.py --keep` makes one."
     report = json.loads(LATEST.read_text(encoding="utf-8"))
     about = report["environment"]
-    lines = ["| What | Must | Goal | Measured |", "| --- | --- | --- | --- |",
-             *(f"| {row['what']} | {row['must']} | {row['goal']} | {row['measured']} |"
-               for row in report["rows"])]
+    lines = ["| What | Must | Goal | Measured | The floor's |", "| --- | --- | --- | --- | --- |",
+             *(f"| {row['what']} | {row['must']} | {row['goal']} | {row['measured']} | "
+               f"{row.get('floor', '-')} |" for row in report["rows"])]
     versions = about["versions"]
     rivals = ", ".join(f"{name} {versions[name]}" for name in (
         "ccxt", "aiohttp", "picows", "orjson", "msgspec", "order-book", "sortedcontainers"))
     return "\n".join([
         *lines, "",
         f"{about['cpu']}, {about['cores']} cores, {about['kernel']}, Python {about['python']}, "
-        f"{about['when']}, commit {about['commit'][:12]}; {rivals}. Minima of interleaved repeats; "
-        "how: [benchmarks](docs/benchmarks.md)."])
+        f"{about['when']}, commit {about['commit'][:12]}; {rivals}. Minima of interleaved repeats. "
+        "The floor: the same figure in the same run for the thinnest there is, bare C, an empty "
+        "listener or prebuilt bytes, which nobody can pass there. How: "
+        "[benchmarks](docs/benchmarks.md)."])
 
 
 def pasted(text: str) -> str:

@@ -28,7 +28,9 @@ AIOHTTP_ORDERS = "aiohttp as users write it"
 class Row:
     """value(results): the figure, None when it was not measured. kind: times, us, or a unit.
 
-    at_least: whether more is better; must and goal are met by figures equal to them.
+    at_least: whether more is better; must and goal are met by figures equal to them. floor: the
+    same figure for the thinnest thing measured in the same run (bare C, an empty listener, prebuilt
+    bytes), which nobody can pass on this machine; None where there is none.
     """
 
     what: str
@@ -37,6 +39,7 @@ class Row:
     kind: str
     value: Callable[[Results], float | None]
     at_least: bool = True
+    floor: Callable[[Results], float | None] | None = None
 
     def met(self, value: float, bound: float) -> bool:
         return value >= bound if self.at_least else value <= bound
@@ -108,20 +111,25 @@ def _both(combine: Callable[[float | None, float | None], float | None],
 
 _BLAST = _wire(client.OURS_COMPILED, "blast", "cpu_us")
 _SPIN = _wire(client.OURS_COMPILED, "spin", "p50")
+_EMPTY_BLAST = _wire(client.EMPTY, "blast", "cpu_us")
+_FLOOR_CPU = _orders("orders", FLOOR, 1)
 
 ROWS: list[Row] = [
     *(Row(f"parse + check + apply: {what}", must, goal, "times", _micro(ours, theirs))
       for what, ours, theirs, must, goal in micro.TARGETS),
     Row("socket to live book at full blast, CPU over an empty picows listener", 0.9, 0.4, "us",
-        _both(_over, _BLAST, _wire(client.EMPTY, "blast", "cpu_us")), at_least=False),
+        _both(_over, _BLAST, _EMPTY_BLAST), at_least=False),
     Row("the same, against ccxt.pro", 30, 70, "times",
-        _both(_ratio, _wire(client.CCXT, "blast", "cpu_us"), _BLAST)),
+        _both(_ratio, _wire(client.CCXT, "blast", "cpu_us"), _BLAST),
+        floor=_both(_ratio, _wire(client.CCXT, "blast", "cpu_us"), _EMPTY_BLAST)),
     Row("the same, against aiohttp + json without a book", 11, 22, "times",
-        _both(_ratio, _wire(client.AIOHTTP_JSON, "blast", "cpu_us"), _BLAST)),
+        _both(_ratio, _wire(client.AIOHTTP_JSON, "blast", "cpu_us"), _BLAST),
+        floor=_both(_ratio, _wire(client.AIOHTTP_JSON, "blast", "cpu_us"), _EMPTY_BLAST)),
     Row("wire to callback, book updated, spinning, p50 over an empty picows listener", 4, 1.5, "us",
         _both(_over, _SPIN, _wire(client.EMPTY, "spin", "p50")), at_least=False),
     Row("spinning against the sleeping loop, same listener, p50", 4, 6, "times",
-        _both(_ratio, _wire(client.OURS_COMPILED, "sleep", "p50"), _SPIN)),
+        _both(_ratio, _wire(client.OURS_COMPILED, "sleep", "p50"), _SPIN),
+        floor=_both(_ratio, _wire(client.BARE, "sleep", "p50"), _wire(client.BARE, "spin", "p50"))),
     Row("sign 31 bytes from Python, against hmac.new", 8, 11, "times",
         _micro("sign 31 bytes", ["hmac.new 31 bytes"])),
     Row("sign 250 bytes from Python, against hmac.new", 4.5, 5.5, "times",
@@ -135,18 +143,23 @@ ROWS: list[Row] = [
         _both(_over, _orders("orders", OUR_ORDERS, 1), _orders("orders", FLOOR, 1)),
         at_least=False),
     Row("order submit, CPU against ccxt", 7, 16, "times",
-        _both(_ratio, _orders("orders", CCXT_ORDERS, 1), _orders("orders", OUR_ORDERS, 1))),
+        _both(_ratio, _orders("orders", CCXT_ORDERS, 1), _orders("orders", OUR_ORDERS, 1)),
+        floor=_both(_ratio, _orders("orders", CCXT_ORDERS, 1), _FLOOR_CPU)),
     Row("order submit, CPU against aiohttp as users write it", 3, 7, "times",
-        _both(_ratio, _orders("orders", AIOHTTP_ORDERS, 1), _orders("orders", OUR_ORDERS, 1))),
+        _both(_ratio, _orders("orders", AIOHTTP_ORDERS, 1), _orders("orders", OUR_ORDERS, 1)),
+        floor=_both(_ratio, _orders("orders", AIOHTTP_ORDERS, 1), _FLOOR_CPU)),
     Row("order submit over TLS, p50 over the aiofastnet floor", 30, 6, "us",
         _both(_over, _orders("orders_tls", OUR_ORDERS, 0), _orders("orders_tls", TLS_FLOOR, 0)),
         at_least=False),
     Row("tick to trade, sleeping, p50 against ccxt", 4, 6, "times",
-        _both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.OURS, "sleep"))),
+        _both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.OURS, "sleep")),
+        floor=_both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.BARE, "sleep"))),
     Row("tick to trade, sleeping, p50 against a careful handmade bot", 2.2, 3, "times",
-        _both(_ratio, _trade(trader.HANDMADE, "sleep"), _trade(trader.OURS, "sleep"))),
+        _both(_ratio, _trade(trader.HANDMADE, "sleep"), _trade(trader.OURS, "sleep")),
+        floor=_both(_ratio, _trade(trader.HANDMADE, "sleep"), _trade(trader.BARE, "sleep"))),
     Row("tick to trade, ours spinning and rehearsing, p50 against ccxt as shipped", 12, 25, "times",
-        _both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.REHEARSING, "spin"))),
+        _both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.REHEARSING, "spin")),
+        floor=_both(_ratio, _trade(trader.CCXT, "sleep"), _trade(trader.BARE, "spin"))),
     Row("tick to trade, spinning and rehearsing, p50 over a spinning C client", 25, 8, "us",
         _both(_over, _trade(trader.REHEARSING, "spin"), _trade(trader.BARE, "spin")),
         at_least=False),
@@ -178,22 +191,25 @@ def shown(value: float, kind: str) -> str:
 
 
 def judged(found: Results) -> list[dict[str, Any]]:
-    """Every row with what was measured: what, must, goal, measured (text), value, met."""
+    """Every row with what was measured: what, must, goal, measured and floor (text), value, met."""
     out = []
     for row in ROWS:
         value = row.value(found)
+        floor = None if row.floor is None else row.floor(found)
         met = "not measured" if value is None else (
             "goal" if row.met(value, row.goal) else "must" if row.met(value, row.must) else "no")
         out.append({"what": row.what, "must": shown(row.must, row.kind),
                     "goal": shown(row.goal, row.kind), "value": value, "met": met,
+                    "floor": "-" if floor is None else shown(floor, row.kind),
                     "measured": "not measured" if value is None else shown(value, row.kind)})
     return out
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(["| What | Must | Goal | Measured | Met |", "| --- | --- | --- | --- | --- |",
+    return "\n".join(["| What | Must | Goal | Measured | The floor's | Met |",
+                      "| --- | --- | --- | --- | --- | --- |",
                       *(f"| {row['what']} | {row['must']} | {row['goal']} | {row['measured']} | "
-                        f"{row['met']} |" for row in rows)])
+                        f"{row['floor']} | {row['met']} |" for row in rows)])
 
 
 def budget(found: Results) -> list[dict[str, Any]]:

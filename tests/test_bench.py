@@ -290,6 +290,17 @@ def test_rows_are_judged():
     assert of("parse + check + apply: against msgspec") == (None, "not measured")
 
 
+def test_the_floor_has_the_same_figure():
+    floors = {row["what"]: row["floor"] for row in rows.judged(some_results())}
+    assert floors["the same, against ccxt.pro"] == "300.0x"             # 45 over 0.15
+    assert floors["spinning against the sleeping loop, same listener, p50"] == "12.5x"
+    assert floors["tick to trade, sleeping, p50 against ccxt"] == "12.0x"
+    assert floors["tick to trade, ours spinning and rehearsing, p50 against ccxt as shipped"] == (
+        "50.0x")
+    assert floors["order submit, CPU against ccxt"] == "-"              # ccxt was not measured
+    assert floors["1100 books of 1500 levels a side: resident memory"] == "-"
+
+
 def test_rows_of_fewer_books_are_not_passed_off_as_many():
     found = some_results()
     found["memory"]["books"] = 100
