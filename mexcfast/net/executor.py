@@ -433,6 +433,16 @@ class Executor(Launcher):
         route, about = find(name), about or Subject()
         if not route.writes:
             raise ConfigError(f"{name} changes nothing: use request()")
+        if body is not None and (flight := self.launch(name, body, about, lane=lane,
+                                                       on_send=on_send)) is not None:
+            try:
+                await flight.answered
+            except NetworkError:
+                pass                    # landed() says what it means
+            except BaseException:
+                flight.drop()
+                raise
+            return self.landed(flight)
         budget = self._budget(route)
         place = route.lane if lane is None else lane
         if self.guard is not None and (refusal := self.guard(route, place)) is not None:

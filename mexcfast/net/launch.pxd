@@ -48,7 +48,7 @@ cdef class Launcher:
     cdef dict _ways
 
     cdef Way way(self, str name)
-    cdef Flight ready(self, str name, bytes body, object symbol, object client_order_id,
+    cdef Flight ready(self, str name, object body, object symbol, object client_order_id,
                       object order_id, object lane)
     cdef int undo(self, Flight flight) except -1
     cdef int depart(self, Flight flight) except -1

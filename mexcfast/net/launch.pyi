@@ -45,7 +45,8 @@ class Launcher:
     _doubts: dict[int, int]
     _resync_due: bool
     _resyncs: int
-    def launch(self, name: str, body: bytes, about: Subject, *, lane: Lane | None = None,
+    def launch(self, name: str, body: bytes | Callable[[], bytes], about: Subject, *,
+               lane: Lane | None = None,
                on_send: Callable[[int | None], None] | None = None) -> Flight | None: ...
     def landed(self, flight: Flight) -> Outcome: ...
     def _doubt(self, lane: Lane, ts_sent_ms: int | None) -> int: ...

@@ -80,11 +80,13 @@ cdef class Launcher:
             self._ways[name] = way
         return way
 
-    cdef Flight ready(self, str name, bytes body, object symbol, object client_order_id,
+    cdef Flight ready(self, str name, object body, object symbol, object client_order_id,
                       object order_id, object lane):
         """A write with its slot, its connection and its bytes; None, and nothing was taken, when
         something stands in its way. Whoever has one calls depart() or undo() next.
+        body: the bytes, or what gives them once the slot is there.
         """
+        cdef bytes text
         cdef Flight flight
         cdef Way way
         cdef LaneConnection connection
@@ -107,9 +109,10 @@ cdef class Launcher:
             if way.schedule.take(self.clock.monotonic_ns(), lane) > 0:
                 self.undo(flight)
                 return None
+            text = body if type(body) is bytes else body()
             flight.ts_sent_ms = self.clock.venue_ms()
             flight.request = way.form.fill(checked_time(flight.ts_sent_ms),
-                                           PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+                                           PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         except BaseException:
             self.undo(flight)
             raise
@@ -137,13 +140,13 @@ cdef class Launcher:
         flight.request = None
         return 0
 
-    def launch(self, name, bytes body not None, about, *, lane=None, on_send=None):
-        """execute() without waiting for anything: the request leaves during this call.
+    def launch(self, name, body, about, *, lane=None, on_send=None):
+        """execute() as far as it goes without waiting: the request leaves during this call.
 
         None, with nothing done, when something stands in the way: no slot or no idle connection,
-        a refusal by the guard, a ping that is due, somebody who records what is sent. execute()
-        is for all of that. The flight's outcome is landed(flight), once its answer is there.
-        on_send: as in execute(); what it raises is raised here, and nothing is sent.
+        a refusal by the guard, a ping that is due, somebody who records what is sent. The flight's
+        outcome is landed(flight), once its answer is there. body, on_send: as in execute(); what
+        they raise is raised here, and nothing is sent.
         """
         cdef Flight flight = self.ready(name, body, about.symbol, about.client_order_id,
                                         about.order_id, lane)

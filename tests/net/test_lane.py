@@ -21,7 +21,7 @@ import uvloop
 from children import deadline
 from mexcfast.core.rest import ORDER_ENTRY, Endpoint, Subject, find
 from mexcfast.core.sign import Signer
-from mexcfast.errors import ConfigError, ConnectFailed, ConnectionLost, NetworkError
+from mexcfast.errors import ConfigError, ConnectFailed, ConnectionLost
 from mexcfast.net import lanes as lanes_module
 from mexcfast.net.clock import Clock
 from mexcfast.net.executor import Executor
@@ -55,26 +55,13 @@ def play(serve, steps, *, ssl=None, clock=None, lane="auto", loop_factory=None, 
 
 @pytest.fixture(params=["waiting", "at once"], autouse=True)
 def way(request, monkeypatch):
-    """Every order here leaves by execute(), and again by launch(), which falls back to it."""
-    monkeypatch.setattr(sys.modules[__name__], "AT_ONCE", request.param == "at once")
+    """Every order here leaves during the call, and again by the way that could wait."""
+    if request.param == "waiting":
+        monkeypatch.setattr(Executor, "launch", lambda *_, **__: None)
     return request.param
 
 
-AT_ONCE = False
-
-
 async def place(executor, *, on_send=None, body=BODY):
-    if AT_ONCE:
-        flight = executor.launch("create", body, ABOUT, on_send=on_send)
-        if flight is not None:
-            try:
-                await flight.answered
-            except NetworkError:
-                pass
-            except asyncio.CancelledError:
-                flight.drop()
-                raise
-            return executor.landed(flight)
     return await executor.execute("create", body, ABOUT, on_send=on_send)
 
 
