@@ -39,23 +39,23 @@ cdef extern from *:
     object empty(object type)
 
 
-cdef class Slots:
+cdef class _Slots:
     """How a frozen dataclass is made at once: its own __init__ takes a microsecond."""
     cdef object type
     cdef Py_ssize_t[6] at
 
     def __init__(self, type, names):
         self.type = type
+        if names != type.__slots__ or len(names) > 6:
+            raise ImportError(f"{type.__name__} has other members than {names}")
         for i, name in enumerate(names):
             self.at[i] = slot_of(vars(type)[name])
             if self.at[i] < 0:
                 raise ImportError(f"{type.__name__}.{name} is not in a slot of its instances")
-        if len(names) != len(type.__slots__):
-            raise ImportError(f"{type.__name__} has other members than {names}")
 
 
-cdef Slots ACK = Slots(OrderAck, ("order_id", "ts_venue_ms"))
-cdef Slots ACCEPTED = Slots(Accepted, (
+cdef _Slots ACK = _Slots(OrderAck, ("order_id", "ts_venue_ms"))
+cdef _Slots ACCEPTED = _Slots(Accepted, (
     "symbol", "client_order_id", "order_id", "ts_venue_ms", "order", "data"))
 
 

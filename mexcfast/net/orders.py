@@ -58,6 +58,8 @@ from mexcfast.net.tasks import end
 from mexcfast.types import (
     Accepted,
     Contract,
+    OpenType,
+    OrderType,
     Outcome,
     PositionMode,
     Rejected,
@@ -267,22 +269,24 @@ class Orders(OrderMemory, Placing):
 
     @serves("create")
     def submit(self, symbol: str, side: Side | int, quantity: Number, price: Number | None = None,
-               *, wait: bool | None = None, key: Hashable | None = None,
-               max_age_ms: int | None = None, keep: bool = False, **more: Any
-               ) -> Coroutine[Any, Any, Accepted | Rejected | Unknown]:
+               *, leverage: int | None = None, type: OrderType | int = OrderType.LIMIT,
+               open_type: OpenType | int = OpenType.ISOLATED, reduce_only: bool = False,
+               client_order_id: str | None = None, wait: bool | None = None,
+               key: Hashable | None = None, max_age_ms: int | None = None, keep: bool = False,
+               **more: Any) -> Coroutine[Any, Any, Accepted | Rejected | Unknown]:
         """Place one order; quantity in contracts. A coroutine: nothing happens before its await.
 
         wait: for a slot of the venue's budget; None: as the executor was told. key, max_age_ms,
         keep: while it waits, a newer order with the same key replaces it (keep: is turned away),
         and older than max_age_ms it never leaves; both end as Rejected(Dropped).
-        more: type, open_type, leverage, reduce_only, client_order_id, position_id, position_mode,
-        stop_loss_price, take_profit_price, loss_trend, profit_trend, price_protect,
-        market_ceiling, flash_close, best_price, self_trade, index_price, as in
-        core.intent.OrderIntent.
+        more: position_id, position_mode, stop_loss_price, take_profit_price, loss_trend,
+        profit_trend, price_protect, market_ceiling, flash_close, best_price, self_trade,
+        index_price; these and leverage to client_order_id are as in core.intent.OrderIntent.
         Raises IntentError when the order is refused before sending, NotReady before start() when
         there is a journal.
         """
-        return self._place(None, (symbol, side, quantity, price), more, wait, key, max_age_ms, keep)
+        return self._place(None, (symbol, side, quantity, price, type, open_type, leverage,
+                                  reduce_only, client_order_id), more, wait, key, max_age_ms, keep)
 
     def _send_beside(self, intent: OrderIntent, order: LiveOrder, callback: Done | None,
                      wait: bool | None, key: Hashable | None, max_age_ms: int | None,

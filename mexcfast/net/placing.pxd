@@ -29,8 +29,6 @@ cdef class Placing:
     cdef OrderIntent wish(self, object symbol, object side, object quantity, object price,
                           object type, object open_type, object leverage, object reduce_only,
                           object client_order_id, dict more)
-    cdef OrderIntent wish_of(self, object symbol, object side, object quantity, object price,
-                             dict more)
     cdef Flight launch(self, OrderIntent intent, TrackedOrder order)
     cdef object landed(self, Flight flight)
     cpdef TrackedOrder _expect(self, OrderIntent intent)

@@ -58,7 +58,9 @@ class Placing:
                reduce_only: bool = False, client_order_id: str | None = None,
                **more: Any) -> OrderIntent: ...
     def submit_nowait(self, symbol: str, side: Side | int, quantity: _Number,
-                      price: _Number | None = None, *,
+                      price: _Number | None = None, *, leverage: int | None = None,
+                      type: OrderType | int = ..., open_type: OpenType | int = ...,
+                      reduce_only: bool = False, client_order_id: str | None = None,
                       callback: Callable[[Outcome], None] | None = None,
                       wait: bool | None = None, key: Hashable | None = None,
                       max_age_ms: int | None = None, keep: bool = False,
@@ -67,7 +69,8 @@ class Placing:
              max_age_ms: int | None = None, keep: bool = False
              ) -> Coroutine[Any, Any, Accepted | Rejected | Unknown]: ...
     async def _place(self, intent: OrderIntent | None,
-                     asked: tuple[str, Side | int, _Number, _Number | None] | None,
+                     asked: tuple[str, Side | int, _Number, _Number | None, OrderType | int,
+                                  OpenType | int, int | None, bool, str | None] | None,
                      more: dict[str, Any] | None, wait: bool | None, key: Hashable | None,
                      max_age_ms: int | None, keep: bool) -> Accepted | Rejected | Unknown: ...
     def report(self, what: str, began_ns: int | None, outcome: _Result) -> _Result: ...

@@ -62,22 +62,18 @@ cdef class Placing:
                            leverage=leverage, reduce_only=reduce_only,
                            client_order_id=client_order_id or self.ids.mint(), **more)
 
-    cdef OrderIntent wish_of(self, object symbol, object side, object quantity, object price,
-                             dict more):
-        return self.wish(symbol, side, quantity, price, more.pop("type", LIMIT),
-                         more.pop("open_type", ISOLATED), more.pop("leverage", None),
-                         more.pop("reduce_only", False), more.pop("client_order_id", None), more)
-
     # -- placing it ------------------------------------------------------------------------------
 
-    def submit_nowait(self, symbol, side, quantity, price=None, *, callback=None, wait=None,
-                      key=None, max_age_ms=None, keep=False, **more):
+    def submit_nowait(self, symbol, side, quantity, price=None, *, leverage=None, type=LIMIT,
+                      open_type=ISOLATED, reduce_only=False, client_order_id=None, callback=None,
+                      wait=None, key=None, max_age_ms=None, keep=False, **more):
         """Place one order without waiting: the order itself comes back at once.
 
         callback: called with the outcome. The rest as in submit(), and so are the exceptions:
         they come before anything is sent. contracts must be loaded.
         """
-        cdef OrderIntent intent = self.wish_of(symbol, side, quantity, price, more)
+        cdef OrderIntent intent = self.wish(symbol, side, quantity, price, type, open_type,
+                                            leverage, reduce_only, client_order_id, more)
         cdef TrackedOrder order = self._expect(intent)
         cdef Flight flight
         try:
@@ -99,12 +95,14 @@ cdef class Placing:
 
     async def _place(self, OrderIntent intent, tuple asked, dict more, wait, key, max_age_ms,
                      keep):
-        """submit() and send(). asked, more: submit()'s arguments, where there is no intent yet."""
+        """submit() and send(). asked, more: intent()'s arguments, where there is no intent yet."""
         if intent is None:
             if not self.contracts:
                 await self.load_contracts()
-            symbol, side, quantity, price = asked
-            intent = self.wish_of(symbol, side, quantity, price, more)
+            (symbol, side, quantity, price, type, open_type, leverage, reduce_only,
+             client_order_id) = asked
+            intent = self.wish(symbol, side, quantity, price, type, open_type, leverage,
+                               reduce_only, client_order_id, more)
         cdef TrackedOrder order = self._expect(intent)
         cdef Flight flight = self.launch(intent, order)
         if flight is None:
