@@ -4,9 +4,9 @@
     depart()   the bytes are with the kernel
     landed()   the answer's outcome
 
-The part of net/executor that every write of order entry passes, compiled: after a pause of the market it is the
-number of cache lines on the way that costs, and Python's are many. What it means is said there;
-tests run both ways against the same server and the same faults.
+The part of net/executor that every write of order entry passes, compiled: after a pause of the
+market it is the number of cache lines on the way that costs, and Python's are many. What it means
+is said there; tests run both ways against the same server and the same faults.
 """
 
 cimport cython
