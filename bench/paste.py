@@ -36,7 +36,7 @@ def figures() -> str:
     about = report["environment"]
     lines = ["| What | Must | Goal | Measured | The floor's |", "| --- | --- | --- | --- | --- |",
              *(f"| {row['what']} | {row['must']} | {row['goal']} | {row['measured']} | "
-               f"{row.get('floor', '-')} |" for row in report["rows"])]
+               f"{row['floor']} |" for row in report["rows"])]
     versions = about["versions"]
     rivals = ", ".join(f"{name} {versions[name]}" for name in (
         "ccxt", "aiohttp", "picows", "orjson", "msgspec", "order-book", "sortedcontainers"))

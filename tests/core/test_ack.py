@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -68,3 +70,14 @@ def test_an_outcome_is_like_one_made_by_its_own_constructor():
         mine.order_id = 1
     with pytest.raises(AttributeError):
         ack.order_id = 1
+
+
+def test_its_members_are_counted_once():
+    symbol, name = "_".join(["BTC", "USDT"]), "-".join(["x", "1"])
+    ack = plain_ack(b'{"success":true,"code":0,"data":{"orderId":"814218083416790528"}}')
+    before = [sys.getrefcount(each) for each in (symbol, name, ack)]
+    made = [accepted(symbol, name, ack) for _ in range(100)]
+    assert [sys.getrefcount(each) for each in (symbol, name, ack)] == [n + 100 for n in before]
+    assert gc.is_tracked(made[0]) and {symbol, name} <= set(gc.get_referents(made[0]))
+    del made
+    assert [sys.getrefcount(each) for each in (symbol, name, ack)] == before
