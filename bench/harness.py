@@ -33,6 +33,12 @@ BUILT = ROOT / "build" / "bench"      # what is compiled or made for the benches
 RIVALS = ("ccxt", "pymexc", "typed-mexc", "aiohttp", "websockets", "picows", "aiofastnet", "uvloop",
           "orjson", "msgspec", "order-book", "sortedcontainers", "matplotlib", "Cython")
 
+#: keys that open nothing, and the order that is placed with them
+KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
+PATH = "/api/v1/private/order/create"
+ORDER = {"symbol": "BTC_USDT", "price": 104231.4, "vol": 12, "leverage": 20, "side": 1, "type": 1,
+         "openType": 1, "externalOid": "bench-0001"}
+
 
 class Missing(Exception):
     """Something a bench wants is not installed, or not in the version that is measured."""

@@ -34,7 +34,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import ROOT, cores, server
+from harness import KEY, ORDER, PATH, ROOT, SECRET, cores, server
 from server import ANSWER, CERTIFICATE
 
 if "--tls" in sys.argv:
@@ -51,10 +51,6 @@ from mexcfast.net.orders import Orders
 from mexcfast.runtime import run
 from mexcfast.types import Accepted, Contract
 
-KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
-PATH = "/api/v1/private/order/create"
-ORDER = {"symbol": "BTC_USDT", "price": 104231.4, "vol": 12, "leverage": 20, "side": 1, "type": 1,
-         "openType": 1, "externalOid": "bench-0001"}
 BODY = json.dumps(ORDER, separators=(",", ":")).encode()
 Once = Callable[[], Awaitable[object]]
 

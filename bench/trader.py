@@ -25,13 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from client import Course, Top, _raw_socket, one_run
 from frames import SYMBOL
-from harness import Missing, latencies, native, quiet_gc
+from harness import KEY, ORDER, PATH, SECRET, Missing, latencies, native, quiet_gc
 from rivals import CCXT_SYMBOL, SortedBook, ccxt_exchange
 
-KEY, SECRET = "mx0vglBenchmarkOnly", "a-secret-that-opens-nothing-0001"
-PATH = "/api/v1/private/order/create"
-ORDER = {"symbol": SYMBOL, "price": 104231.4, "vol": 12, "leverage": 20, "side": 1, "type": 1,
-         "openType": 1, "externalOid": "bench-0001"}
 WARM_UP = 100
 
 
