@@ -114,7 +114,7 @@ cpdef str float_on_step(double value, int64_t step, int step_scale):
     cdef int64_t mantissa
     cdef char text[20]
     cdef int at = 20, scale = step_scale
-    if not step or step_scale >= DIGITS or not 0 < value < 1e15:
+    if step < 1 or not 0 <= step_scale < DIGITS or not 0 < value < 1e15:
         return None
     if value * POWERS[step_scale] > 9e14:
         return None
