@@ -384,13 +384,14 @@ class Client:
         await self._close(goodbye=True)
 
     async def rehearse(self, symbol: str, *, every: float = 0.0003) -> Rehearsal:
-        """Keep the way of frames and orders warm in the processor's caches: nothing is sent.
+        """Keep the way of frames and orders warm in the processor's caches: nothing leaves here.
 
         For a loop that spins (mexcfast.run(main(), spin=True)), whose spare time it takes: every
         so many seconds a frame and an order of this contract go their whole way, with a book, a
-        budget, a tracker and keys of their own, to a connection that leads nowhere. Returns what
-        has a close(); close() of the client ends it too. Raises ConfigError on a loop that sleeps,
-        without keys or lane, and for an unknown contract. docs/benchmarks.md.
+        budget, a tracker and keys of their own, to a connection on loopback whose other end is
+        this program too. Returns what has a close(); close() of the client ends it too. Raises
+        ConfigError on a loop that sleeps, without keys, lane or loopback, and for an unknown
+        contract. docs/benchmarks.md.
         """
         from mexcfast.rehearsal import rehearse
 
