@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from client import Course, Top, _raw_socket, one_run
+from client import SUBSCRIBE, Course, Top, _raw_socket, one_run
 from frames import SYMBOL
 from harness import KEY, ORDER, PATH, SECRET, Missing, latencies, native, quiet_gc
 from rivals import CCXT_SYMBOL, SortedBook, ccxt_exchange
@@ -127,6 +127,9 @@ async def handmade(course: Course) -> None:
 
     async with (aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
                 session.ws_connect(course.ws_url, compress=0) as frames):
+        await frames.send_str(SUBSCRIBE.decode())
+        await frames.receive()
+
         async def loop() -> None:
             async for message in frames:
                 book.feed(message.data)
