@@ -46,7 +46,7 @@ _TRADE = Reason(
     "Between the sleeping client and the frame stands the waking of its core, for every candidate "
     "alike; what follows runs from cold caches, and two milliseconds between two frames are enough "
     "to cool them even when the loop spins. By stage, spinning and rehearsing, p50 in a quiet "
-    "moment: 10.5 us from the venue's send to the callback (bare C 8), 5 to the request's bytes, "
+    "moment: 10.5 us from the venue's send to the callback (bare C 7), 5 to the request's bytes, "
     "6 the kernel's send, which bare C makes as well, 1 behind it.",
     "submit_nowait() writes during the call instead of from a task in the next turn of the loop; "
     "its way is compiled whole, which is what leaves fewer cache lines to fetch. Rehearsals "
