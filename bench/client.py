@@ -151,7 +151,7 @@ class Course:
 # -- candidates ----------------------------------------------------------------------------------
 
 #: What every client of the venue says first. A socket that has never sent anything acknowledges
-#: each frame by itself while it is read, which costs microseconds; one that has sent does not.
+#: each frame from within the receive; one that has sent puts it off.
 SUBSCRIBE = b'{"method":"sub.depth","param":{"symbol":"%s"}}' % SYMBOL.encode()
 
 

@@ -45,14 +45,14 @@ _ORDER = Reason(
 _TRADE = Reason(
     "Between the sleeping client and the frame stands the waking of its core, for every candidate "
     "alike; what follows runs from cold caches, and two milliseconds between two frames are enough "
-    "to cool them even when the loop spins. By stage, spinning and rehearsing, p50 in a quiet "
-    "moment: 10.5 us from the venue's send to the callback (bare C 7), 5 to the request's bytes, "
-    "6 the kernel's send, which bare C makes as well, 1 behind it.",
+    "to cool them even when the loop spins. Spinning and rehearsing, of 25 us 9 go by before the "
+    "callback (bench/wire.py, Python listener; a bare recv in C takes 6) and 7 in the kernel's "
+    "send, which bare C makes as well (its 13 less its 6); what is left is ours.",
     "submit_nowait() writes during the call instead of from a task in the next turn of the loop; "
     "its way is compiled whole, which is what leaves fewer cache lines to fetch. Rehearsals "
-    "(Client.rehearse) keep the way warm while the loop spins, down to the kernel's own: over a "
-    "connection to ourselves a send takes 6 us instead of 8 to 10. Rehearsing on a sleeping loop, "
-    "once a millisecond, was tried too: nothing gained, each one finds everything cold again.")
+    "(Client.rehearse) keep the way warm while the loop spins, down to the kernel's own. "
+    "Rehearsing on a sleeping loop, once a millisecond, was tried too: nothing gained, each one "
+    "finds everything cold again.")
 _START = Reason(
     "Three round trips are the protocol's: connect, upgrade, then subscription and snapshot "
     "together. What is above them is Python that runs once (the first request of an HTTP client, "

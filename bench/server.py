@@ -280,7 +280,6 @@ class Server:
                 self.step((due - now_ns()) / 1e9)      # new connections; nothing is late by it
             wait = self.venue.trade(peer.sock.fileno(), self.wire[number], 2.0, self.look)
             found.append(None if wait is None else wait / 1000)
-            self.stamps[number] = self.venue.sent
             if self.stream is not peer:
                 return {"error": f"the client left its WebSocket after {len(found)} frames"}
         return {"microseconds": found}

@@ -12,17 +12,16 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cdef extern from "<sys/epoll.h>" nogil:
     """
-    #include <errno.h>
     /* By number: Cython has no epoll_event of its own, and its union is packed. */
-    static int readable(int poll, int *ready, int most) {
+    static int readable(int poll, int ready[64]) {
         struct epoll_event events[64];
-        int count = epoll_wait(poll, events, most < 64 ? most : 64, 0);
+        int count = epoll_wait(poll, events, 64, 0);
         for (int at = 0; at < count; at++)
             ready[at] = events[at].data.fd;
         return count;
     }
     """
-    int readable(int poll, int* ready, int most)
+    int readable(int poll, int* ready)
 
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_DONTWAIT, MSG_NOSIGNAL
@@ -78,7 +77,6 @@ cdef class Venue:
         bytes answer
         readonly long orders
         int64_t arrived
-        readonly int64_t sent           # CLOCK_MONOTONIC, of the last trade()'s frame
 
     def __cinit__(self, int poll, bytes answer not None):
         self.poll = poll
@@ -135,7 +133,7 @@ cdef class Venue:
     cdef list step(self):
         """Answer the orders that are there. The descriptors that the caller must look at."""
         cdef int[64] ready
-        cdef int count = readable(self.poll, ready, 64)
+        cdef int count = readable(self.poll, ready)
         cdef list others = None
         cdef int at
         for at in range(count):
@@ -161,7 +159,6 @@ cdef class Venue:
         cdef size_t size = len(frame)
         cdef long seen = self.orders
         cdef int64_t sent = now_ns(), late = sent + <int64_t>(seconds * 1e9)
-        self.sent = sent
         cdef list others
         if send(fd, text, size, MSG_NOSIGNAL) != <ssize_t>size:
             raise ConnectionError("the stream takes no more frames")

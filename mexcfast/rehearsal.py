@@ -41,7 +41,7 @@ ANSWER = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=utf-8\r\nC
 NOWHERE = Endpoint.at("http://127.0.0.1:9", margin_ms=0, limits={"order_place": (1000, 1)})
 
 
-class _Loop(asyncio.Transport):
+class _Loopback(asyncio.Transport):
     """Both ends of one TCP connection on loopback; no event loop looks at either."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class _Lanes:
         self.idle = IdleConnections()
         self.connection = LaneConnection(loop, 3600.0, 1e9, False, self.idle,
                                          self.idle.discard)
-        self.socket = _Loop()
+        self.socket = _Loopback()
         self.connection.connection_made(self.socket)
 
     def give_back(self, connection: LaneConnection) -> None:
@@ -198,7 +198,11 @@ class Rehearsal(Listener):
         now_ns = self._executor.clock.monotonic_ns()    # a loop's own timers are too coarse
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + self._every_ns
-            self.once()
+            try:
+                self.once()
+            except BaseException:       # nothing we foresaw: told once, not in every turn
+                self.close()
+                raise
 
     def close(self) -> None:
         """No more of it."""

@@ -129,6 +129,22 @@ def test_what_cannot_be_rehearsed_is_said(spin: bool, keys: bool, symbol: str, e
     on_exchange(story, spin=spin, keys=keys)
 
 
+def test_what_nobody_foresaw_ends_it_and_is_told_once() -> None:
+    async def story(venue: Exchange, client: mx.Client) -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+        rehearsal = await client.rehearse(SYMBOL, every=0.00005)
+        await rehearsed(rehearsal, 3)
+        rehearsal._frame = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        while not told:                         # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert [type(what["exception"]) for what in told] == [ZeroDivisionError]
+        assert rehearsal._turn not in rehearsal._turns
+
+    on_exchange(story)
+
+
 def test_without_loopback_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object) -> None:
         raise OSError("no loopback here")

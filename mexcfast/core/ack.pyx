@@ -110,10 +110,22 @@ cdef bint read_plain(Text* text, int64_t* order_id, int64_t* ts_venue_ms) noexce
     return takes(text, b"}", 1) and text.at == text.end
 
 
+cdef bint is_plain(bytes answer, int64_t* order_id, int64_t* ts_venue_ms):
+    """read_plain() of a whole answer."""
+    cdef Text text
+    if answer is None:
+        return False
+    text.at = PyBytes_AS_STRING(answer)
+    text.end = text.at + PyBytes_GET_SIZE(answer)
+    return read_plain(&text, order_id, ts_venue_ms)
+
+
 cpdef object plain_ack(bytes answer):
     """The OrderAck of a plain success; None: read it the ordinary way."""
-    outcome = accepted_at_sight(None, None, answer)
-    return None if outcome is None else outcome.data
+    cdef int64_t order_id = 0, ts_venue_ms = 0
+    if not is_plain(answer, &order_id, &ts_venue_ms):
+        return None
+    return ack_of(order_id, None if ts_venue_ms < 0 else ts_venue_ms)
 
 
 cdef object ack_of(object order_id, object ts_venue_ms):
@@ -142,13 +154,8 @@ cdef object accepted_of(object symbol, object client_order_id, object order_id, 
 
 cdef object accepted_at_sight(object symbol, object client_order_id, bytes answer):
     """accepted() of plain_ack(); None: read the answer the ordinary way."""
-    cdef Text text
     cdef int64_t order_id = 0, ts_venue_ms = 0
-    if answer is None:
-        return None
-    text.at = PyBytes_AS_STRING(answer)
-    text.end = text.at + PyBytes_GET_SIZE(answer)
-    if not read_plain(&text, &order_id, &ts_venue_ms):
+    if not is_plain(answer, &order_id, &ts_venue_ms):
         return None
     number, ts = order_id, None if ts_venue_ms < 0 else ts_venue_ms
     return accepted_of(symbol, client_order_id, number, ts, ack_of(number, ts))

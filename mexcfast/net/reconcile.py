@@ -317,8 +317,7 @@ class Reconciler:
 
     def expect(self, order: TrackedOrder) -> None:
         """REST said that something happened to an own order: its push must come in time."""
-        stream = self._stream
-        if stream is None or not stream.is_flowing or order in self._expected:
+        if order in self._expected or not self._is_live:
             return
         loop = asyncio.get_running_loop()
         due_s = loop.time() + self.settings.push_deadline
